@@ -89,6 +89,16 @@ def container(name: str, tag: str, base: Part, extra: dict[str, Part] | None = N
     )
 
 
+def tool(name: str) -> Part:
+    """Return the part that packs the program tools/NAME with its libraries for the hosts."""
+    return Part(
+        f"tool-{name}",
+        (str(IMAGES / "tool.sh"), name, "{output}"),
+        (IMAGES / "tool.sh", ROOT / "tools" / name),
+        environment={"PYTHON": sys.executable},
+    )
+
+
 def parts(facts: topology.Topology) -> dict[str, Part]:
     """Return every part by the path that its result has below artifacts/; the box has none."""
     suite = {"SUITE": facts.box.suite}
@@ -122,6 +132,7 @@ def parts(facts: topology.Topology) -> dict[str, Part]:
         ),
         "images/fep.tar": container("fep", facts.images.fep, base),
         "images/registrator.tar": container("registrator", facts.images.registrator, base),
+        "tools/client.tar": tool("client"),
         "images/haproxy.tar": container("haproxy", facts.images.haproxy, base, {"consul-template": template}),
     }
 

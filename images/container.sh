@@ -31,8 +31,7 @@ buildah pull --quiet "docker-archive:$from"
 cp -r "$here/$name" "$work/context"
 for file in "$@"; do cp "${file#*=}" "$work/context/${file%%=*}"; done
 if [ -e "$work/context/requirements.txt" ]; then
-    "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$work/context/site" \
-        --python-version 3.11 --only-binary=:all: --requirement "$work/context/requirements.txt"
+    "$here/wheels.sh" "$work/context/requirements.txt" "$work/context/site"
 fi
 buildah bud --quiet --isolation chroot --pull-never --tag "$TAG" "$work/context"
 buildah push --quiet "$TAG" "docker-archive:$output:$TAG:latest"

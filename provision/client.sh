@@ -1,3 +1,3 @@
 # Where the load comes from.
 
-ln -sfn "$artifacts/bin/client" /usr/local/bin/client
+tool client

@@ -3,16 +3,9 @@
 
 artifacts=/opt/consul-demo/artifacts
 facts=/etc/consul-demo.env
-changed_log=$(mktemp)
-trap 'rm -f "$changed_log"' EXIT
 
-changed() { # WHAT...: report and count one change
+changed() { # WHAT...: report one change
     echo "changed: $*"
-    echo "$*" >> "$changed_log"
-}
-
-changes() { # print how many changes this run made
-    wc -l < "$changed_log"
 }
 
 content() { # FILE [MODE]: make FILE hold standard input; true when that was a change
@@ -50,4 +43,19 @@ image() { # NAME: the Docker image of artifacts/images/NAME.tar is loaded under 
     docker image inspect "$wanted" >/dev/null 2>&1 && return
     docker load --quiet --input "$archive"
     changed "image $1"
+}
+
+tool() { # NAME: the Python program of artifacts/tools/NAME.tar runs as the command NAME
+    local archive=$artifacts/tools/$1.tar
+    if ! sha256sum --check --status "/opt/$1/digest" 2>/dev/null; then
+        rm -rf "/opt/$1"
+        mkdir "/opt/$1"
+        tar --extract --file "$archive" --directory "/opt/$1"
+        sha256sum "$archive" > "/opt/$1/digest"
+        changed "tool $1"
+    fi
+    content "/usr/local/bin/$1" 755 <<EOF || true
+#!/bin/sh
+PYTHONPATH=/opt/$1 exec python3 -m $1 "\$@"
+EOF
 }

@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . ./library.sh
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 for part in base "$DEMO_ROLE"; do
     . "./$part.sh"
-done
-echo "$DEMO_NAME: $(changes) changed"
+done | tee "$log"
+echo "$DEMO_NAME: $(grep -c '^changed: ' "$log" || true) changed"
