@@ -11,44 +11,44 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Definition = dict[str, Any]
+STATUSES = ("passing", "warning", "critical")
 KINDS = ("http", "https", "cmd", "script", "ttl", "tcp", "grpc")
-
-
-def truth(text: str) -> bool:
-    """Return whether a value switches something on: anything but empty, 0 and false."""
-    return text.lower() not in ("", "0", "false")
+TIMED = ("http", "https", "tcp", "grpc")
 
 
 def definition(
     meta: Mapping[str, str], address: str, port: int, container: str, exposed: int
 ) -> Definition | None:
-    """Return the check a service asks for; of several kinds the first of KINDS counts; None without any."""
+    """Return the check that a service asks for, None without any; of several the first of KINDS counts.
+
+    Raise ValueError for a script that a shell could not read.
+    """
     kind = next((kind for kind in KINDS if meta.get(f"check_{kind}")), None)
     if kind is None:
         return None
-    value, host = meta[f"check_{kind}"], f"[{address}]" if ":" in address else address
-    target = f"{host}:{port}"
-    command = value.replace("$SERVICE_IP", address).replace("$SERVICE_PORT", str(port))
-    bodies: dict[str, Definition] = {
-        "http": {"http": f"http://{target}{value}", "method": meta.get("check_http_method")},
-        "https": {"http": f"https://{target}{value}", "method": meta.get("check_https_method")},
-        "cmd": {"args": ["check-cmd", container[:12], str(exposed), value]},
-        "script": {"args": shlex.split(command)} if kind == "script" else {},
-        "ttl": {"ttl": value},
-        "tcp": {"tcp": target},
-        "grpc": {
-            "grpc": target,
-            "grpc_use_tls": truth(meta.get("check_grpc_use_tls", "")) or None,
-            "tls_skip_verify": truth(meta.get("check_tls_skip_verify", "")) or None,
-        },
+    value = meta[f"check_{kind}"]
+    target = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    secure = kind in ("https", "grpc")
+    script = value.replace("$SERVICE_IP", address).replace("$SERVICE_PORT", str(port))
+    commands = {
+        "cmd": lambda: ["check-cmd", container[:12], str(exposed), value],
+        "script": lambda: shlex.split(script),
     }
-    common = {
-        "interval": None if kind == "ttl" else meta.get("check_interval", "10s"),
-        "timeout": meta.get("check_timeout") if kind in ("http", "https", "tcp", "grpc") else None,
-        "status": meta.get("check_initial_status"),
-        "deregistercriticalserviceafter": meta.get("check_deregister_after"),
+    check = {
+        "HTTP": f"{kind}://{target}{value}" if kind in ("http", "https") else None,
+        "Method": meta.get(f"check_{kind}_method"),
+        "Args": commands.get(kind, list)(),
+        "TTL": value if kind == "ttl" else None,
+        "TCP": target if kind == "tcp" else None,
+        "GRPC": target if kind == "grpc" else None,
+        "GRPCUseTLS": kind == "grpc" and "check_grpc_use_tls" in meta,
+        "TLSSkipVerify": secure and "check_tls_skip_verify" in meta,
+        "Interval": meta.get("check_interval", "10s") if kind != "ttl" else None,
+        "Timeout": meta.get("check_timeout") if kind in TIMED else None,
+        "Status": meta.get("check_initial_status"),
+        "DeregisterCriticalServiceAfter": meta.get("check_deregister_after"),
     }
-    return {key: item for key, item in (bodies[kind] | common).items() if item is not None}
+    return {key: item for key, item in check.items() if item}
 
 
 def digest(check: Definition | None) -> str:

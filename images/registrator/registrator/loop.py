@@ -1,34 +1,60 @@
-"""The loop: look at both sides, write the differences, wait for a reason to look again."""
+"""The loop: wait for a reason, look at Docker and at the agent, write the differences."""
 
 from __future__ import annotations
 
 import logging
 import queue
+import signal
 import threading
 import time
+from collections import Counter
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import requests
 from consul import ConsulException
 from docker.errors import DockerException
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from .agent import Agent
 from .engine import Engine
 from .plan import Operation, Registered, plan
-from .services import Desired, Host, desired
+from .services import Container, Desired, Host, desired
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .options import Options
 
 log = logging.getLogger("registrator")
-FAILURES = (ConsulException, DockerException, OSError, requests.RequestException)
-FIRST, LONGEST, LONGEST_WRITE = 0.1, 2.0, 60.0  # seconds between attempts
-PERIOD = 30
-ENDING = {"2", "3", "9", "15", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM"}
+ERRORS = (ConsulException, DockerException, HTTPError, OSError, ValueError)
+PERIOD = 30.0  # seconds between looks without a reason
+AGAIN = 1.0  # seconds after a look that wrote, to see whether the writes held
+FIRST, LONGEST = 0.1, 1.0  # seconds between attempts to reach Docker or Consul
+LONGEST_WRITE = 60.0  # seconds between attempts at a write that Consul refuses
+ENDING = {signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM}
+TOUCHING = {"start", "die", "pause", "unpause", "rename", "connect", "disconnect"}
+WORDS = {"register": "added", "deregister": "removed"}
+
+Event = dict[str, Any]
+LOOK: Event = {}
+AGENT: Event = {"Action": "agent"}
+
+
+class AwayError(Exception):
+    """Docker or Consul did not answer as it should."""
+
+
+@contextmanager
+def calling(side: str) -> Iterator[None]:
+    """Turn what calls of one side raise into AwayError, which names it."""
+    try:
+        yield
+    except ERRORS as error:
+        raise AwayError(f"{side} failed: {error}") from error
 
 
 class Registrator:
-    """Keeps the agent's services equal to the containers'."""
+    """Keeps the services of the agent equal to those of the containers."""
 
     def __init__(self, options: Options) -> None:
         """Prepare; nothing is contacted yet."""
@@ -36,120 +62,199 @@ class Registrator:
         self.agent = Agent(options.uri)
         self.engine: Engine | None = None
         self.host: Host | None = None
-        self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.stopping = False
+        self.touched: set[str] = set()
         self.draining: dict[str, float] = {}
-        self.retries: dict[str, tuple[float, float]] = {}
-        self.remarks: set[str] = set()
-        self.stopping = threading.Event()
-        self.period = options.resync or PERIOD
+        self.retries: dict[str, tuple[Operation, float, float]] = {}
+        self.due = self.patience = self.delay = 0.0
+        self.failure = ""
+        self.remarks: frozenset[str] = frozenset()
+        self.counts: Counter[str] = Counter()
+        self.success = time.monotonic()
+        self.services = self.in_catalog = frozenset[str]()
 
     def run(self) -> None:
-        """Reconcile until stopped."""
-        threading.Thread(target=self.listen, daemon=True).start()
-        touched: set[str] = set()
-        delay = 0.0
-        while not self.stopping.is_set():
-            touched |= self.wait(delay)
-            try:
-                self.reconcile(touched)
-            except FAILURES as error:
-                delay = min(max(delay * 2, FIRST), LONGEST)
-                self.remark({f"failed: {error}"})
-                self.host = None
-                self.stopping.wait(delay)
-            else:
-                touched, delay = set(), 0.0
+        """Reconcile until stopped; raise AwayError if Consul is to be there at the start and is not."""
+        self.greet()
+        for reader in (self.listen, self.watch):
+            threading.Thread(target=reader, daemon=True).start()
+        while not self.stopping:
+            self.look()
+            self.wait()
         if self.options.deregister_on_exit and self.host:
-            self.write(Desired({}), self.agent.registered(), self.host)
+            with calling("Consul"):
+                self.write(Desired({}), self.agent.registered(), self.host)
 
     def stop(self) -> None:
-        """End the loop; may be called from a signal handler."""
-        self.stopping.set()
-        self.events.put({})
+        """End the loop; may be called from a signal handler, since SimpleQueue allows it."""
+        self.stopping = True
+        self.inbox.put(LOOK)
 
-    def wait(self, delay: float) -> set[str]:
-        """Return the containers touched by events: at once if there are any, else when it is time to look."""
-        now = time.monotonic()
-        due = [now + (0 if delay or not self.host else self.period)]
-        due += list(self.draining.values()) + [at for at, _ in self.retries.values()]
-        touched: set[str] = set()
-        try:
-            event = self.events.get(timeout=max(min(due) - now, 0.001))
-            while True:
-                touched |= self.take(event)
-                event = self.events.get_nowait()
-        except queue.Empty:
-            return touched
+    def greet(self) -> None:
+        """Meet Consul; raise AwayError if it stays away for as many retries as were asked for."""
+        retries = self.options.retry_attempts
+        for attempt in range(max(retries, 0) + 1):
+            log.info("Connecting to backend (%d/%d)", attempt, retries)
+            try:
+                with calling("Consul"):
+                    log.info("consul: current leader %s", self.agent.leader())
+                    return
+            except AwayError:
+                if attempt == retries:
+                    raise
+            if self.stopping:
+                return
+            self.patience = time.monotonic() + self.options.retry_interval / 1000 * (retries > 0)
+            self.wait()
 
-    def take(self, event: dict[str, Any]) -> set[str]:
-        """Return the containers that an event touches; one that is being ended starts to drain."""
-        attributes = event.get("Actor", {}).get("Attributes", {})
-        key = attributes.get("container") or event.get("Actor", {}).get("ID", "")
-        if event.get("Action") == "kill" and attributes.get("signal") in ENDING and self.options.drain:
-            self.draining[key] = time.monotonic() + self.options.drain
-        elif event.get("Action") == "start":
+    def wait(self) -> None:
+        """Return at the first event, when all that are there are taken, or when a look is due.
+
+        After a failure events do not shorten the wait.
+        """
+        due = min([self.due, *self.draining.values(), *(at for _, at, _ in self.retries.values())])
+        due = max(due, self.patience)
+        with suppress(queue.Empty):
+            while not self.stopping:
+                self.take(self.inbox.get(timeout=max(due - time.monotonic(), 0)))
+                due = self.patience
+
+    def take(self, event: Event) -> None:
+        """Note what an event means for the next look."""
+        action, actor = event.get("Action", ""), event.get("Actor", {})
+        attributes = actor.get("Attributes", {})
+        key = attributes.get("container") or actor.get("ID", "")
+        self.counts["events"] += 1
+        if action in TOUCHING:
+            self.touched.add(key)
+        if action == "agent":
+            self.host = None
+        elif action == "start":
             self.draining.pop(key, None)
-        return {key} if key else set()
+        elif action == "kill" and self.ends(key, attributes.get("signal", "")):
+            age = min(max(time.time() - event["timeNano"] / 1e9, 0), self.options.drain)
+            self.draining[key] = time.monotonic() + self.options.drain - age
+
+    def ends(self, key: str, sent: str) -> bool:
+        """Return whether a signal is meant to end a container: one of ENDING, or its own stop signal."""
+        fixed = self.engine.fixed.get(key) if self.engine else None
+        return signal_number(sent) in ENDING | {signal_number(fixed.stop_signal if fixed else "TERM")}
 
     def listen(self) -> None:
-        """Read the daemon's events for ever: it drops those that are not taken within 100 ms."""
-        delay = FIRST
-        while not self.stopping.is_set():
-            try:
-                engine = Engine()
+        """Read Docker's events for ever: the daemon drops those that nobody takes within 100 ms."""
+        pause = FIRST
+        while True:
+            with suppress(*ERRORS):
+                stream = Engine(internal=self.options.internal).events(int(time.time()) - self.options.drain)
                 log.info("Listening for Docker events ...")
-                self.events.put({})
-                for event in engine.events(int(time.time()) - self.options.drain):
-                    delay = FIRST
-                    self.events.put(event)
-                log.warning("Docker event loop closed")
-            except FAILURES as error:
-                log.warning("Docker event loop failed: %s", error)
-            self.stopping.wait(delay)
-            delay = min(delay * 2, LONGEST)
+                pause = FIRST
+                self.inbox.put(LOOK)
+                with suppress(ReadTimeoutError):
+                    for event in stream:
+                        self.inbox.put(event)
+                    log.warning("Docker event loop closed")
+                    self.inbox.put(LOOK)
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST)
 
-    def reconcile(self, touched: set[str]) -> None:
-        """Look at both sides and write the differences."""
-        self.engine = self.engine or Engine(failed=self.options.deregister == "on-success")
-        if self.host is None:
-            self.host = Host(self.engine.host_name(), self.agent.address())
-        now = time.monotonic()
-        containers = self.engine.containers(touched)
-        running = {container.id for container in containers}
-        self.draining = {key: end for key, end in self.draining.items() if end > now and key in running}
-        wanted = desired(
-            [item for item in containers if item.id not in self.draining], self.options, self.host
-        )
-        self.write(wanted, self.agent.registered(), self.host)
-
-    def write(self, wanted: Desired, actual: dict[str, Registered], host: Host) -> None:
-        """Write the differences, each failure apart; a service that failed is tried again after a while."""
-        operations, conflicts = plan(wanted, actual, host.name, cleanup=self.options.cleanup)
-        self.remark({*wanted.remarks, *conflicts})
-        keys = {operation.id for operation in operations}
-        self.retries = {key: retry for key, retry in self.retries.items() if key in keys}
-        for operation in operations:
-            at, delay = self.retries.get(operation.id, (0.0, FIRST))
-            if at > time.monotonic():
-                continue
+    def watch(self) -> None:
+        """Follow what the catalog holds of this node for ever: changes and an agent that restarts show."""
+        agent, index, news, pause = Agent(self.options.uri), None, LOOK, FIRST
+        while True:
             try:
-                self.perform(operation)
-            except ConsulException as error:
-                self.retries[operation.id] = (time.monotonic() + delay, min(delay * 2, LONGEST_WRITE))
-                log.error("%s failed: %s %s", operation.kind, operation.id, error)  # noqa: TRY400
-            else:
-                self.retries.pop(operation.id, None)
+                index, self.in_catalog = agent.catalog(index)
+                self.inbox.put(news)
+                news, pause = LOOK, FIRST
+                time.sleep(AGAIN)
+            except ERRORS:
+                index, news = None, AGENT
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST)
 
-    def perform(self, operation: Operation) -> None:
-        """Carry out one operation and say so."""
-        start = time.monotonic()
-        self.agent.apply(operation)
-        took = (time.monotonic() - start) * 1000
-        word = {"register": "added", "deregister": "removed"}.get(operation.kind, operation.kind)
-        log.info("%s: %s %s %s took=%.1fms", word, operation.container, operation.id, operation.reason, took)
+    def look(self) -> None:
+        """Reconcile once; say so when it begins to fail and when it works again."""
+        try:
+            self.reconcile()
+        except AwayError as error:
+            self.counts["failures"] += 1
+            self.delay = min(max(self.delay * 2, FIRST), LONGEST)
+            self.due = self.patience = time.monotonic() + self.delay
+            self.host = None
+            if not self.failure:
+                log.error(error)  # noqa: TRY400 - the message says it all
+            self.failure = str(error)
+        else:
+            self.success = time.monotonic()
+            self.delay = self.patience = 0.0
+            self.failure = ""
 
-    def remark(self, remarks: set[str]) -> None:
-        """Say what is new since the last look."""
-        for remark in sorted(remarks - self.remarks):
+    def reconcile(self) -> None:
+        """Look at both sides and write the differences; raise AwayError."""
+        with calling("Consul"):
+            address = self.host.address if self.host else self.agent.address()
+            actual = self.agent.registered()
+        try:
+            with calling("Docker"):
+                containers, host = self.look_at_docker(address)
+        except AwayError:
+            self.engine = None
+            raise
+        self.counts["reconciliations"] += 1
+        running, now = {container.id for container in containers}, time.monotonic()
+        self.draining = {key: end for key, end in self.draining.items() if key in running and end > now}
+        wanted = desired([item for item in containers if item.id not in self.draining], self.options, host)
+        self.services = frozenset(wanted.services)
+        with calling("Consul"):
+            wrote = self.write(wanted, actual, host)
+        self.due = time.monotonic() + (AGAIN if wrote else self.options.resync or PERIOD)
+
+    def look_at_docker(self, address: str) -> tuple[list[Container], Host]:
+        """Return the containers, and who we are."""
+        failed = self.options.deregister == "on-success"
+        self.engine = self.engine or Engine(failed=failed)
+        containers = self.engine.containers(self.touched)
+        self.touched.clear()
+        if self.host is None:
+            log.info("Syncing services on %d containers", len(containers))
+            self.host = Host(self.engine.host_name(), address)
+        return containers, self.host
+
+    def write(self, wanted: Desired, actual: dict[str, Registered], host: Host) -> int:
+        """Write the differences; return how many. What Consul refuses is tried again after a while."""
+        todo = plan(wanted, actual, host.name, cleanup=self.options.cleanup)
+        for remark in sorted((wanted.remarks | todo.remarks) - self.remarks):
             log.warning(remark)
-        self.remarks = remarks
+        self.remarks = wanted.remarks | todo.remarks
+        waiting = {key: retry for key, retry in self.retries.items() if retry[0] in todo.operations}
+        self.retries = {}
+        for operation in todo.operations:
+            _, at, delay = waiting.get(operation.id, (operation, 0.0, FIRST))
+            if at > time.monotonic() or not self.perform(operation):
+                at = max(at, time.monotonic() + delay)
+                self.retries[operation.id] = operation, at, min(delay * 2, LONGEST_WRITE)
+        return len(todo.operations) - len(self.retries)
+
+    def perform(self, operation: Operation) -> bool:
+        """Carry out one operation and say so; return whether Consul took it."""
+        service, start = operation.service, time.monotonic()
+        self.counts[operation.kind] += 1
+        try:
+            self.agent.apply(operation)
+        except ConsulException as error:
+            self.counts["refused"] += 1
+            log.error("%s failed: %s %s", operation.kind, operation.id, error)  # noqa: TRY400
+            return False
+        word = WORDS.get(operation.kind, operation.kind)
+        place = f" name={service.name} address={service.address}:{service.port}" if service else ""
+        took = (time.monotonic() - start) * 1000
+        text = f"reason={operation.reason}{place} took={took:.1f}ms"
+        log.info("%s: %s %s %s", word, operation.container, operation.id, text)
+        return True
+
+
+def signal_number(text: str) -> int:
+    """Return the number of a signal such as 15, TERM, SIGTERM or SIGRTMIN+3; 0 for anything else."""
+    name, _, offset = text.upper().removeprefix("SIG").partition("+")
+    number = signal.Signals.__members__.get(f"SIG{name}", 0)
+    return int(name) if name.isdecimal() else int(number) + int(offset or 0)

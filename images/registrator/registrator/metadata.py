@@ -1,4 +1,4 @@
-"""What a container says about its services: SERVICE_* in its environment and labels."""
+"""What a container says about its services: SERVICE_* in its environment and its labels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PREFIX = "SERVICE_"
-META_PAIRS = 61  # Consul takes 64; three are our marks
-META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
-META_VALUE = 512
+USED = {"name", "tags", "id", "ip", "ignore"}
+PAIRS = 61  # Consul takes 64; three are our marks
+KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+VALUE = 512  # bytes
 
 
 def metadata(
@@ -41,10 +42,14 @@ def split_tags(text: str) -> list[str]:
     return [tag.replace("\\,", ",") for tag in re.split(r"(?<!\\),", text) if tag]
 
 
-def attributes(meta: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return what goes into Consul's Meta, and the keys that Consul would refuse the whole service for."""
-    taken = {"name", "tags", "id", "ip", "ignore"}
-    wanted = {k: v for k, v in meta.items() if k not in taken and not k.startswith("check_")}
-    fit = {k: v for k, v in wanted.items() if META_KEY.fullmatch(k) and len(v) <= META_VALUE}
-    kept = dict(sorted(fit.items())[:META_PAIRS])
-    return kept, sorted(wanted.keys() - kept.keys())
+def attributes(meta: Mapping[str, str]) -> dict[str, str]:
+    """Return what goes into Consul's Meta: all that has no other use and that Consul takes."""
+    fit = {
+        key: value
+        for key, value in sorted(meta.items())
+        if KEY.fullmatch(key)
+        and len(value.encode()) <= VALUE
+        and key not in USED
+        and not key.startswith("check_")
+    }
+    return dict(list(fit.items())[:PAIRS])

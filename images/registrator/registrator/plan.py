@@ -1,4 +1,4 @@
-"""From what Consul should hold and what the agent holds to the operations between: a pure function."""
+"""From what Consul should hold and what the agent holds to the writes between: a pure function."""
 
 from __future__ import annotations
 
@@ -29,13 +29,21 @@ class Registered:
 
 @dataclass(frozen=True)
 class Operation:
-    """One write: register, deregister, check or uncheck (the container's own check), and the reason."""
+    """One write and its reason: register, deregister, or check and uncheck for the container's own check."""
 
     kind: str
     id: str
-    service: Service | None
     container: str
     reason: str
+    service: Service | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The writes, removals first, and remarks on what is not written."""
+
+    operations: tuple[Operation, ...]
+    remarks: frozenset[str] = frozenset()
 
 
 def own_check(service_id: str) -> str:
@@ -44,7 +52,7 @@ def own_check(service_id: str) -> str:
 
 
 def main_check(service_id: str) -> str:
-    """Return the ID of the check that SERVICE_CHECK_* defines: what Consul calls a single check."""
+    """Return the ID of the check that SERVICE_CHECK_* defines: what Consul calls a service's only check."""
     return f"service:{service_id}"
 
 
@@ -59,55 +67,59 @@ def legacy(service: Registered, host: str) -> bool:
     return MARK_HOST not in service.meta and re.fullmatch(pattern, service.id) is not None
 
 
-def plan(
-    desired: Desired, actual: Mapping[str, Registered], host: str, *, cleanup: bool = False
-) -> tuple[list[Operation], list[str]]:
-    """Return the writes that make the agent hold what is desired, removals first, and remarks.
-
-    A service that is not this host's own is never written to: one whose ID is desired is a conflict, unless
-    it is what the original registrator left or describes the very same service.
-    """
-    kept = {container[:12] for container in desired.kept}
-    removals = [
-        Operation("deregister", service.id, None, service.meta.get(MARK_CONTAINER, "-"), "gone")
-        for service in actual.values()
-        if service.id not in desired.services
-        and (mine(service, host) or (cleanup and legacy(service, host)))
-        and service.meta.get(MARK_CONTAINER) not in kept
-    ]
-    writes: list[Operation] = []
-    remarks: list[str] = []
-    for service in desired.services.values():
-        there = actual.get(service.id)
-        if there and not (mine(there, host) or legacy(there, host) or same_place(service, there)):
-            remarks.append(f"conflict: {service.id} is somebody else's")
-        elif operation := difference(service, there):
-            writes.append(operation)
-    return removals + writes, remarks
-
-
 def same_place(service: Service, there: Registered) -> bool:
     """Return whether an unmarked service has the same name, address and port."""
     place = (service.name, service.address, service.port)
     return MARK_HOST not in there.meta and place == (there.name, there.address, there.port)
 
 
+def plan(desired: Desired, actual: Mapping[str, Registered], host: str, *, cleanup: bool = False) -> Plan:
+    """Return the writes that bring the agent to what is desired.
+
+    Somebody else's service is never written to: a desired ID that is taken is a conflict, unless it is what
+    the original registrator left or describes the very same service.
+    """
+    removals = [removal(there, desired, host, cleanup=cleanup) for there in actual.values()]
+    writes: list[Operation | None] = []
+    remarks: set[str] = set()
+    for service in desired.services.values():
+        there = actual.get(service.id)
+        if there and not (mine(there, host) or legacy(there, host) or same_place(service, there)):
+            remarks.add(f"conflict: {service.id} is somebody else's")
+        else:
+            writes.append(difference(service, there))
+    operations = tuple(operation for operation in removals + writes if operation)
+    return Plan(operations, frozenset(remarks))
+
+
+def removal(there: Registered, desired: Desired, host: str, *, cleanup: bool) -> Operation | None:
+    """Return the removal of a service that is ours and no longer desired, or None."""
+    container = there.meta.get(MARK_CONTAINER, "-")
+    if there.id in desired.services or container in {key[:12] for key in desired.kept}:
+        return None
+    if mine(there, host):
+        return Operation("deregister", there.id, container, "gone")
+    if cleanup and legacy(there, host):
+        return Operation("deregister", there.id, container, "dangling")
+    return None
+
+
 def difference(service: Service, there: Registered | None) -> Operation | None:
     """Return the one write that brings a service nearer to what is wanted, or None."""
 
     def operation(kind: str, reason: str) -> Operation:
-        return Operation(kind, service.id, service, service.meta[MARK_CONTAINER], reason)
+        return Operation(kind, service.id, service.meta[MARK_CONTAINER], reason, service)
 
     if there is None:
         return operation("register", "missing")
     changed = [name for name in COMPARED if getattr(service, name) != getattr(there, name)]
-    if service.check and main_check(service.id) not in there.checks:
+    if (main_check(service.id) in there.checks) != bool(service.check):
         changed.append("check")
     if changed:
-        return operation("register", f"changed:{','.join(changed)}")
+        return operation("register", ",".join(changed))
     state = there.checks.get(own_check(service.id), "")
     if state != service.state:
         return operation(
-            "check" if service.state else "uncheck", f"state:{state or '-'}>{service.state or '-'}"
+            "check" if service.state else "uncheck", f"{state or 'none'}->{service.state or 'none'}"
         )
     return None

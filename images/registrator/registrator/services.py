@@ -18,7 +18,7 @@ MARK_HOST, MARK_CONTAINER, MARK_CHECK = "registrator-host", "registrator-contain
 
 @dataclass(frozen=True)
 class Port:
-    """An exposed port and where it is published; host_port 0: not published."""
+    """An exposed port and where it is published; host_port 0: nowhere."""
 
     number: int
     protocol: str = "tcp"
@@ -28,7 +28,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Container:
-    """What Docker says about one container."""
+    """What Docker says about one container; state: running, paused or failed; health: HEALTHCHECK's word."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Service:
-    """One service as it is to be registered; state is the container's own check: a status, or nothing."""
+    """One service as it is to be registered; state: the status of the container's own check, or nothing."""
 
     id: str
     name: str
@@ -66,99 +66,88 @@ class Service:
 
 @dataclass(frozen=True)
 class Desired:
-    """What Consul should hold: services by ID, containers whose services stay as they are, and remarks."""
+    """What Consul should hold: services by ID; containers whose services are to stay as they are; remarks."""
 
     services: Mapping[str, Service]
     kept: frozenset[str] = frozenset()
-    remarks: tuple[str, ...] = ()
-
-
-class IgnoredError(Exception):
-    """A port is not to be registered; says why."""
+    remarks: frozenset[str] = frozenset()
 
 
 def desired(containers: Iterable[Container], options: Options, host: Host) -> Desired:
     """Return the services of these containers; of two with one ID the later container's counts."""
+    known = {container.id: container for container in containers}
+    kept = frozenset(container.id for container in known.values() if container.state == "failed")
     services: dict[str, Service] = {}
     remarks: list[str] = []
-    kept: set[str] = set()
-    known = {container.id: container for container in containers}
-    for container in known.values():
-        if container.state not in ("running", "paused"):
-            kept.add(container.id)
-            continue
-        found, ignored = services_of(container, known, options, host)
-        doubles = [f"duplicate: {container.id[:12]} takes over {s.id}" for s in found if s.id in services]
-        remarks += [f"ignored: {container.id[:12]} {reason}" for reason in ignored] + doubles
+    for container in (container for container in known.values() if container.id not in kept):
+        found, ignored = services_of(at_home(container, known), options, host)
+        remarks += [f"ignored: {container.id[:12]} {reason}" for reason in ignored]
+        remarks += [
+            f"duplicate: {container.id[:12]} takes {item.id}" for item in found if item.id in services
+        ]
         services |= {service.id: service for service in found}
-    return Desired(services, frozenset(kept), tuple(remarks))
+    return Desired(services, kept, frozenset(remarks))
 
 
-def services_of(
-    container: Container, known: Mapping[str, Container], options: Options, host: Host
-) -> tuple[list[Service], list[str]]:
-    """Return the services of one container and why its other ports have none."""
-    if container.network.startswith("container:"):
-        container = joined(container, known)
-    ports = container.ports
+def services_of(container: Container, options: Options, host: Host) -> tuple[list[Service], list[str]]:
+    """Return the services of one container, and why its other ports have none."""
+    ports = sorted(container.ports, key=lambda port: (port.number, port.protocol))
     ignored = [] if ports else ["no published ports"]
     if not options.internal:
         ignored += [f"port {port.number} not published on host" for port in ports if not port.host_port]
-        ports = tuple(port for port in ports if port.host_port)
+        ports = [port for port in ports if port.host_port]
     services = []
-    for port in sorted(ports, key=lambda port: (port.number, port.protocol)):
+    for port in ports:
         try:
             services.append(service(container, port, options, host, grouped=len(ports) > 1))
-        except IgnoredError as reason:
-            ignored.append(str(reason))
+        except ValueError as reason:
+            ignored.append(f"service on port {port.number}: {reason}")
     return services, ignored
 
 
-def joined(container: Container, known: Mapping[str, Container]) -> Container:
-    """Return a container with the published ports and addresses of the one whose network it has joined."""
-    prefix = container.network.removeprefix("container:")
-    other = known.get(prefix, container)
-    bindings = {(port.number, port.protocol): port for port in other.ports}
-    ports = tuple(bindings.get((port.number, port.protocol), port) for port in container.ports)
-    return replace(container, ports=ports, addresses=other.addresses, network=other.network)
+def at_home(container: Container, known: Mapping[str, Container]) -> Container:
+    """Return a container with address and published ports of the network it uses: its own or another's."""
+    home = known.get(container.network.removeprefix("container:"), container)
+    bindings = {(port.number, port.protocol): port for port in home.ports}
+    if home.network == "host":
+        ports = [replace(port, host_port=port.number) for port in container.ports]
+    else:
+        ports = [bindings.get((port.number, port.protocol), port) for port in container.ports]
+    return replace(container, ports=tuple(ports), network=home.network, addresses=home.addresses)
 
 
 def service(container: Container, port: Port, options: Options, host: Host, *, grouped: bool) -> Service:
-    """Return the service of one port; raise IgnoredError if it is to have none."""
+    """Return the service of one port; raise ValueError, which says why, if it is to have none."""
     meta, special = metadata.metadata(container.environment, container.labels, port.number)
-    if meta.get("ignore") or (options.explicit and not meta.get("name")):
-        raise IgnoredError(f"service on port {port.number}")
-    address = address_of(container, port, options, host, meta.get("ip", ""))
+    if "ignore" in meta:
+        raise ValueError("SERVICE_IGNORE")
+    if options.explicit and "name" not in meta:
+        raise ValueError("no name, and -explicit")
+    address = meta.get("ip") or address_of(container, port, options, host)
     number = port.number if options.internal else port.host_port
     udp = port.protocol == "udp"
     check = checks.definition(meta, address, number, container.id, port.number)
-    attributes, _ = metadata.attributes(meta)
+    tags = metadata.split_tags(meta.get("tags", "")) + metadata.split_tags(options.tags) + ["udp"] * udp
     suffix = f"-{port.number}" if grouped and "name" not in special else ""
+    marks = {MARK_HOST: host.name, MARK_CONTAINER: container.id[:12], MARK_CHECK: checks.digest(check)}
     return Service(
         id=meta.get("id") or f"{host.name}:{container.name}:{port.number}" + ":udp" * udp,
         name=(meta.get("name") or image_name(container)) + suffix,
         address=address,
         port=number,
-        tags=tuple(
-            metadata.split_tags(meta.get("tags", "")) + metadata.split_tags(options.tags) + ["udp"] * udp
-        ),
-        meta=attributes
-        | {
-            MARK_HOST: host.name,
-            MARK_CONTAINER: container.id[:12],
-            MARK_CHECK: checks.digest(check),
-        },
+        tags=tuple(tags),
+        meta=metadata.attributes(meta) | marks,
         check=check,
-        state=state_of(container, meta) if options.docker_checks else "",
+        state=state_of(container, meta.get("check_initial_status", "")) if options.docker_checks else "",
     )
 
 
-def state_of(container: Container, meta: Mapping[str, str]) -> str:
+def state_of(container: Container, initial: str) -> str:
     """Return the status that pause and HEALTHCHECK stand for; nothing without either."""
     if container.state == "paused" or container.health == "unhealthy":
         return "critical"
     if container.health == "starting":
-        return meta.get("check_initial_status", "critical")
+        return initial if initial in checks.STATUSES else "critical"
     return "passing" if container.health == "healthy" else ""
 
 
@@ -168,24 +157,20 @@ def image_name(container: Container) -> str:
     return container.name if name in ("", "sha256") else name
 
 
-def address_of(container: Container, port: Port, options: Options, host: Host, wanted: str) -> str:
-    """Return the service's address; raise IgnoredError for a loopback address that nobody asked for."""
-    label = container.labels.get(options.use_ip_from_label, "") if options.use_ip_from_label else ""
-    explicit = wanted or label.partition("/")[0]
-    if explicit:
-        return explicit
-    if options.internal and (inner := container_address(container)):
-        return inner
-    if options.ip:
-        return options.ip
-    published = ipaddress.ip_address(port.host_ip or 0)
-    address = host.address if published.is_unspecified else port.host_ip
+def address_of(container: Container, port: Port, options: Options, host: Host) -> str:
+    """Return the address of a port; raise ValueError for a loopback address that nobody asked for."""
+    label = container.labels.get(options.useIpFromLabel, "").partition("/")[0]
+    if asked := label or (options.internal and own_address(container)) or options.ip:
+        return asked
+    bound = port.host_ip if port.host_ip and not ipaddress.ip_address(port.host_ip).is_unspecified else ""
+    address = bound or host.address
     if ipaddress.ip_address(address).is_loopback:
-        raise IgnoredError(f"port {port.number}: {address} is loopback, give -ip")
+        raise ValueError(f"{address} is a loopback address, use -ip")
     return address
 
 
-def container_address(container: Container) -> str:
-    """Return the container's own address: on its main network, else on the first by name that has one."""
-    addresses = dict(sorted(container.addresses.items()))
-    return addresses.get(container.network, "") or next(filter(None, addresses.values()), "")
+def own_address(container: Container) -> str:
+    """Return the container's address: on its main network, else on the first by name that has one."""
+    main = "bridge" if container.network == "default" else container.network
+    first = next((address for _, address in sorted(container.addresses.items())), "")
+    return container.addresses.get(main, first)
