@@ -11,4 +11,4 @@ trap 'rm -rf "$work"' EXIT
 "$here/wheels.sh" "$here/../tools/$1/requirements.txt" "$work"
 cp -r "$here/../tools/$1" "$work/$1"
 find "$work" -name __pycache__ -prune -exec rm -r {} +
-tar --create --file "$output" --directory "$work" .
+tar --create --mode=a+rX --file "$output" --directory "$work" .

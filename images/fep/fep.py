@@ -46,7 +46,7 @@ class Echo(asyncio.Protocol):
             self._counters.total += 1
         self._transport.write(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Count it out; a peer's reset is not worth a word."""
         self._counters.open -= self._counted
 

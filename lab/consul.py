@@ -1,0 +1,90 @@
+"""What one Consul agent says, over HTTP and DNS, asked through SSH."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import consul
+import dns.message
+import dns.query
+import dns.rdatatype
+
+from lab.topology import Topology
+from lab.tunnel import Tunnel
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One instance of a service: its ID in Consul and where it is reached."""
+
+    id: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server as raft's configuration lists it; `address` is host:port."""
+
+    node: str
+    address: str
+    leader: bool
+    voter: bool
+
+
+class Agent:
+    """The Consul agent of one host; `api` is the py-consul client of its HTTP API."""
+
+    def __init__(self, name: str, http: Tunnel, dns_tcp: Tunnel, topology: Topology) -> None:
+        """Ask through two tunnels; nothing is sent yet."""
+        self.name = name
+        self._dns = dns_tcp
+        self._topology = topology
+        within = topology.deadlines.command
+        self.api = consul.Consul(host="127.0.0.1", port=http.port, connections_timeout=within)
+
+    def leader(self) -> str:
+        """Return the leader's address host:port as this agent knows it, empty when there is none."""
+        return str(self.api.status.leader())
+
+    def peers(self) -> list[Peer]:
+        """Return raft's configuration, by node name. Needs a leader."""
+        servers = self.api.operator.raft_config()["Servers"]
+        peers = [Peer(s["Node"], s["Address"], s["Leader"], s["Voter"]) for s in servers]
+        return sorted(peers, key=lambda peer: peer.node)
+
+    def members(self) -> dict[str, int]:
+        """Return serf's members as this agent sees them: name -> status (1 alive, 3 left, 4 failed)."""
+        return {member["Name"]: member["Status"] for member in self.api.agent.members()}
+
+    def instances(self, service: str, *, passing: bool = True) -> set[Instance]:
+        """Return the instances of a service from the health endpoint, only the healthy ones if `passing`."""
+        _, entries = self.api.health.service(service, passing=passing)
+        return {_instance(entry["Service"], entry["Node"]["Address"]) for entry in entries}
+
+    def catalog(self, service: str) -> set[Instance]:
+        """Return the instances of a service in the catalog, healthy or not."""
+        _, entries = self.api.catalog.service(service)
+        return {
+            Instance(e["ServiceID"], e["ServiceAddress"] or e["Address"], e["ServicePort"]) for e in entries
+        }
+
+    def resolve(self, service: str) -> set[tuple[str, int]]:
+        """Return (address, port) of each healthy instance as DNS tells: SRV with its A records, over TCP.
+
+        Consul answers at most 3 records to plain UDP, so that counting by UDP would count wrongly.
+        """
+        query = dns.message.make_query(f"{service}.service.consul", dns.rdatatype.SRV)
+        within = self._topology.deadlines.command
+        answer = dns.query.tcp(query, "127.0.0.1", timeout=within, port=self._dns.port)
+        addresses = {
+            rrset.name: record.address
+            for rrset in answer.additional if rrset.rdtype == dns.rdatatype.A
+            for record in rrset
+        }  # fmt: skip
+        return {(addresses[r.target], r.port) for rrset in answer.answer for r in rrset}
+
+
+def _instance(service: dict[str, Any], node_address: str) -> Instance:
+    return Instance(service["ID"], service["Address"] or node_address, service["Port"])

@@ -1,0 +1,13 @@
+"""What can go wrong on the lab's side: none of these says anything about the stack under test."""
+
+
+class LabError(Exception):
+    """The lab could not tell: a host, a connection or a tool failed, not a promise of the stack."""
+
+
+class CommandTimeoutError(LabError):
+    """A command on a host did not end within its deadline."""
+
+
+class CommandError(LabError):
+    """A command on a host ended with an exit code that its caller did not allow."""

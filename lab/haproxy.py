@@ -1,0 +1,38 @@
+"""What the load balancer says of itself: its servers and its processes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server line of a backend; `sessions` are the connections it ever got in this worker."""
+
+    name: str
+    up: bool
+    sessions: int
+    current: int
+
+
+def servers(stats: str, backend: str) -> dict[str, Server]:
+    """Return a backend's servers by name from HAProxy's CSV statistics (management.txt, section 9.1)."""
+    rows = csv.DictReader(stats.removeprefix("# ").splitlines())
+    chosen = [r for r in rows if r["pxname"] == backend and r["svname"] not in {"FRONTEND", "BACKEND"}]
+    return {
+        row["svname"]: Server(
+            row["svname"], row["status"].startswith("UP"), int(row["stot"]), int(row["scur"])
+        )
+        for row in chosen
+    }
+
+
+def worker(processes: str) -> int:
+    """Return the pid of the current worker from the master's `show proc`. Raises ValueError without one."""
+    current = processes.partition("# old workers")[0]
+    found = re.search(r"^(\d+)\s+worker\b", current, re.MULTILINE)
+    if not found:
+        raise ValueError(f"no worker in: {processes}")
+    return int(found[1])

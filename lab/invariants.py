@@ -1,0 +1,63 @@
+"""What holds of a healthy lab whenever nobody touches it: asked before and after every test."""
+
+from __future__ import annotations
+
+from lab import containers
+from lab.consul import Instance
+from lab.hosts import Lab
+
+ALIVE = 1
+
+
+def running(lab: Lab) -> set[Instance]:
+    """Return the echo instances that Docker runs, as Consul should list them."""
+    services, ports = lab.topology.services, lab.topology.ports
+    listing = lab.docker.run(
+        "docker", "ps", "--filter", f"name=^{services.echo}\\.", "--format", "{{json .}}"
+    )
+    return containers.instances(
+        containers.parse(listing), ports.fep_echo, lab.docker.name, lab.docker.address
+    )
+
+
+def violations(lab: Lab) -> list[str]:
+    """Return, in words, everything that does not hold now; an empty list is a healthy lab."""
+    return [*_cluster(lab), *_services(lab)]
+
+
+def _cluster(lab: Lab) -> list[str]:
+    found = []
+    wanted = lab.topology.consul.bootstrap_expect
+    for server in lab.servers:
+        peers = server.agent.peers()
+        voters = [peer.node for peer in peers if peer.voter]
+        leaders = [peer.node for peer in peers if peer.leader]
+        if len(voters) != wanted or len(leaders) != 1:
+            found.append(f"{server.name}: voters {voters}, leaders {leaders}; wanted {wanted} and 1")
+    expected = {node.name for node in lab.agents}
+    for node in lab.agents:
+        alive = {name for name, status in node.agent.members().items() if status == ALIVE}
+        if alive != expected:
+            found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
+    return found
+
+
+def _services(lab: Lab) -> list[str]:
+    found = []
+    echo = lab.topology.services.echo
+    expected = running(lab)
+    for node in lab.agents:
+        healthy = node.agent.instances(echo)
+        if healthy != expected:
+            found.append(f"{node.name}: healthy {_ids(healthy)}, Docker runs {_ids(expected)}")
+    servers = lab.haproxy.servers()
+    up = {name for name, server in servers.items() if server.up}
+    # An empty list is never installed: without instances HAProxy keeps the last ones, all of them down.
+    wrong = up if not expected else up ^ {i.id for i in expected} or servers.keys() ^ {i.id for i in expected}
+    if wrong:
+        found.append(f"HAProxy serves {sorted(up)} of {sorted(servers)}, Docker runs {_ids(expected)}")
+    return found
+
+
+def _ids(instances: set[Instance]) -> list[str]:
+    return sorted(instance.id for instance in instances)

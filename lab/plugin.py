@@ -1,0 +1,184 @@
+"""The pytest plugin of the suites: their options, fixtures, exit codes and evidence.
+
+Exit codes: 0 the stack is ok, 1 it is broken, 10 the lab could not tell; pytest's own others (interrupted,
+usage, internal) mean "could not tell" as well.
+"""
+
+from __future__ import annotations
+
+import enum
+import subprocess
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import testinfra.host
+from pytest_metadata.plugin import metadata_key
+
+from lab import artifacts, fence, hosts, shell, topology
+from lab.errors import LabError
+from lab.machines import Machines
+
+RUNS = topology.ROOT / "runs"
+FACTS = pytest.StashKey[topology.Topology]()
+COULD_NOT_TELL = 10
+
+
+class Outcome(enum.IntEnum):
+    """What a run says of the stack, the worst one last."""
+
+    OK = 0
+    BROKEN = 1
+    UNKNOWN = COULD_NOT_TELL
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options beside testinfra's `--hosts`."""
+    group = parser.getgroup("consul-demo")
+    group.addoption("--topology", metavar="FILE", help="facts that replace those of topology.yaml")
+    group.addoption("--evidence", metavar="FOLDER", type=Path, help="what failed tests leave (runs/TIME)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the facts and register the markers."""
+    config.addinivalue_line("markers", "role(*names): the test runs once on each host of these roles")
+    try:
+        facts = topology.load(config.getoption("--topology"))
+    except topology.TopologyError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[FACTS] = facts
+    config.pluginmanager.register(Verdict(config), "consul-demo-verdict")
+    config.stash[metadata_key].update(provenance(facts))
+
+
+def provenance(facts: topology.Topology) -> dict[str, str]:
+    """Return what a report must name so that it can be believed later."""
+    described = subprocess.run(
+        ["git", "-C", str(topology.ROOT), "describe", "--always", "--dirty"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return {
+        "commit": described.stdout.strip() or "unknown",
+        "Consul": facts.versions.consul,
+        "consul-template": facts.versions.consul_template,
+        "raft_multiplier": str(facts.consul.raft_multiplier),
+        "images": f"{facts.images.fep}, {facts.images.registrator}, {facts.images.haproxy}",
+        "hosts": ", ".join(f"{host.name} {host.address}" for host in facts.hosts.values()),
+    }
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `node` or `host` on each wanted host of the roles it names."""
+    if "node" not in metafunc.fixturenames:
+        return
+    facts = metafunc.config.stash[FACTS]
+    marker = metafunc.definition.get_closest_marker("role")
+    roles = marker.args if marker else topology.ROLES
+    names = [name for name in _wanted(metafunc.config) if facts.hosts[name].role in roles]
+    metafunc.parametrize("node", names, indirect=True, scope="session")
+
+
+def _wanted(config: pytest.Config) -> dict[str, str]:
+    """Return topology name -> host specification; without --hosts every host by its name."""
+    facts = config.stash[FACTS]
+    named = config.getoption("--hosts")
+    if not named:
+        return {name: f"paramiko://{name}" for name in facts.hosts}
+    try:
+        return hosts.match(named.split(","), facts)
+    except LabError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session")
+def evidence(pytestconfig: pytest.Config) -> Path:
+    """The folder of this run."""
+    named = pytestconfig.getoption("--evidence")
+    folder = Path(named) if named else RUNS / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    latest = RUNS / "latest"
+    if folder.resolve().parent == RUNS:
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(folder.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def facts(pytestconfig: pytest.Config) -> topology.Topology:
+    """The topology."""
+    return pytestconfig.stash[FACTS]
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config, facts: topology.Topology, evidence: Path) -> hosts.Lab:
+    """The wanted hosts, each of which answers. Raises LabError otherwise."""
+    fence.enter(facts)
+    shell.install(facts.deadlines.command)
+    ours = pytestconfig.getoption("--hosts") is None
+    config = Machines().ssh_config(evidence / "ssh-config") if ours else _given(pytestconfig)
+    nodes = {
+        name: hosts.Node(facts.hosts[name], spec, facts, config)
+        for name, spec in _wanted(pytestconfig).items()
+    }
+    for node in nodes.values():
+        node.reach()
+    return hosts.Lab(facts, nodes)
+
+
+def _given(config: pytest.Config) -> Path | None:
+    named = config.getoption("--ssh-config")
+    return Path(named) if named else None
+
+
+@pytest.fixture(scope="session")
+def node(request: pytest.FixtureRequest, lab: hosts.Lab) -> hosts.Node:
+    """One host of the roles that the test names."""
+    return lab.nodes[request.param]
+
+
+@pytest.fixture(scope="session")
+def host(node: hosts.Node) -> testinfra.host.Host:
+    """testinfra's view of `node`."""
+    return node.shell
+
+
+class Verdict:
+    """Keeps the worst outcome of the run and collects evidence of what failed."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Begin with nothing known."""
+        self._config = config
+        self._worst = Outcome.OK
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Sort a failure into broken or could not tell, and ask the hosts about it while it is fresh."""
+        report = yield
+        lab = item.funcargs.get("lab") if isinstance(item, pytest.Function) else None
+        if report.failed and call.excinfo:
+            broken = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
+            self._worst = max(self._worst, Outcome.BROKEN if broken else Outcome.UNKNOWN)
+            if isinstance(lab, hosts.Lab):
+                folder = artifacts.folder_of(item.funcargs["evidence"], item.nodeid)  # type: ignore[attr-defined]
+                artifacts.collect(folder, lab.nodes.values())
+                report.sections.append(("evidence", str(folder)))
+        return report
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Exit with the verdict where pytest would say only "failed"."""
+        if exitstatus == pytest.ExitCode.TESTS_FAILED:
+            session.exitstatus = int(self._worst)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Say the verdict in words."""
+        if not any(str(path).startswith("suites") for path in terminalreporter.config.args):
+            return
+        words = {0: "OK: the stack keeps its promises", 1: "BROKEN: a promise is not kept"}
+        not_run = len(terminalreporter.stats.get("skipped", []))
+        terminalreporter.section("verdict")
+        terminalreporter.line(words.get(int(exitstatus), "COULD NOT TELL: the lab, not the stack, failed"))
+        if not_run:
+            terminalreporter.line(f"not run: {not_run}, each with its reason above")

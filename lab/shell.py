@@ -1,0 +1,98 @@
+"""Commands on hosts that end: testinfra's SSH backends, each command with a deadline.
+
+testinfra's `run()` waits for ever, and its paramiko backend reads all of stdout before stderr, so that a
+command with much to say on stderr never ends (pytest-dev/pytest-testinfra#716). `install()` puts these two
+in the places of testinfra's own, for whoever asks it for a `paramiko://` or `ssh://` host.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+import paramiko
+import testinfra.backend
+from testinfra.backend.paramiko import ParamikoBackend
+from testinfra.backend.ssh import SshBackend
+
+from lab.errors import CommandTimeoutError
+
+CHUNK = 65536
+
+
+class DeadlineParamiko(ParamikoBackend):  # type: ignore[misc]
+    """paramiko, where a command has a deadline in seconds and both of its streams are read as they come."""
+
+    deadline = 30.0
+
+    def run(self, command: str, *args: str, deadline: float | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Run a command and return testinfra's result. Raises CommandTimeoutError."""
+        self._end = time.monotonic() + (deadline or self.deadline)
+        return super().run(command, *args, **kwargs)
+
+    def _exec_command(self, command: bytes) -> tuple[int, bytes, bytes]:
+        end = self._end
+        transport = self.client.get_transport()
+        assert transport is not None
+        try:
+            channel = transport.open_session(timeout=_left(end))
+            channel.settimeout(_left(end))
+            channel.exec_command(command)
+            streams = _drain(channel, end)
+        except (TimeoutError, paramiko.SSHException) as error:
+            if transport.is_active() and "imeout" not in str(error) and not isinstance(error, TimeoutError):
+                raise
+            # Whatever is left of this connection is of no use: the next command makes a new one.
+            self.client.close()
+            del self.client
+            raise CommandTimeoutError(f"{self.hostname}: not done in time: {command!r}") from error
+        return channel.recv_exit_status(), *streams
+
+
+class DeadlineSsh(SshBackend):  # type: ignore[misc]
+    """The ssh command, where the far end stops a command at its deadline and a dead connection is noticed."""
+
+    deadline = 30.0
+
+    def run(self, command: str, *args: str, deadline: float | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Run a command and return testinfra's result. Raises CommandTimeoutError."""
+        self.ssh_extra_args = "-o BatchMode=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=2"
+        limit = str(deadline or self.deadline)
+        result = super().run(
+            "timeout --kill-after=1 %s sh -c %s", limit, self.quote(command, *args), **kwargs
+        )
+        if result.rc in {124, 137, 255}:
+            raise CommandTimeoutError(f"{self.hostname}: not done in {limit} s: {command}: {result.stderr}")
+        return result
+
+
+def install(deadline: float) -> None:
+    """Make testinfra use these backends, each command with so many seconds unless it is given others."""
+    for backend in (DeadlineParamiko, DeadlineSsh):
+        backend.deadline = deadline
+        testinfra.backend.BACKENDS[backend.NAME] = f"{backend.__module__}.{backend.__name__}"
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _drain(channel: paramiko.Channel, end: float) -> tuple[bytes, bytes]:
+    """Return all of stdout and stderr; raises TimeoutError at `end`."""
+    out, err = bytearray(), bytearray()
+    while True:
+        while channel.recv_ready():
+            out += channel.recv(CHUNK)
+        while channel.recv_stderr_ready():
+            err += channel.recv_stderr(CHUNK)
+        ended = channel.eof_received and channel.exit_status_ready()
+        if (ended or channel.closed) and not (channel.recv_ready() or channel.recv_stderr_ready()):
+            return bytes(out), bytes(err)
+        if not channel.eof_received:
+            select.select([channel], [], [], _left(end))
+        else:
+            channel.status_event.wait(_left(end))

@@ -1,0 +1,54 @@
+"""Waiting for an answer instead of sleeping for a guess."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import consul
+import dns.exception
+
+from lab.errors import LabError
+
+Answer = TypeVar("Answer")
+
+PAUSE = 0.05
+SHOWN = 5
+# What a part that is away, or not yet what it will be, answers with; any other error is the question's own.
+AWAY = (OSError, LookupError, LabError, consul.ConsulException, dns.exception.DNSException)
+
+
+class Unmet(AssertionError):
+    """The awaited answer did not come in time: the stack, not the lab, broke its promise."""
+
+
+def wait_for(
+    question: Callable[[], Answer],
+    until: Callable[[Answer], object] = bool,
+    *,
+    within: float,
+    what: str = "the awaited answer",
+) -> Answer:
+    """Ask `question` until `until` accepts its answer, and return that answer.
+
+    `within` is in seconds on the monotonic clock. A question that raises one of AWAY is asked again.
+    Raises Unmet, with the last different answers and when each was first seen.
+    """
+    begun = time.monotonic()
+    seen: list[str] = []
+    while True:
+        elapsed = time.monotonic() - begun
+        try:
+            answer = question()
+        except AWAY as error:
+            shown = f"{type(error).__name__}: {error}"
+        else:
+            if until(answer):
+                return answer
+            shown = repr(answer)
+        if not seen or seen[-1].partition(" s: ")[2] != shown:
+            seen.append(f"{elapsed:.2f} s: {shown}")
+        if elapsed > within:
+            raise Unmet(f"{what} did not come within {within:g} s; answers:\n" + "\n".join(seen[-SHOWN:]))
+        time.sleep(PAUSE)

@@ -1,0 +1,33 @@
+"""What every suite shares: a healthy lab before and after each test, and echo services to test with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.fleet import Fleet
+from lab.hosts import Lab
+from lab.invariants import violations
+from lab.waiting import wait_for
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(lab: Lab) -> Iterator[None]:
+    """Each test finds a healthy lab and leaves one behind; whoever does not is the one that fails."""
+    within = lab.topology.deadlines.members
+    wait_for(
+        lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab before"
+    )
+    yield
+    wait_for(
+        lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab after"
+    )
+
+
+@pytest.fixture
+def fleet(lab: Lab, undisturbed: None) -> Iterator[Fleet]:
+    """Echo services of the test's own; what it launched is removed at its end."""
+    launched = Fleet(lab)
+    yield launched
+    launched.dismiss()
