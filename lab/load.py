@@ -18,15 +18,17 @@ INTERRUPTED_GRACE = 15.0
 class Load:
     """A run of `client` while the body of a `with` goes on; `summary` is its JSON afterwards.
 
-    The client is bounded in time by `seconds` and is stopped when the body ends. Its keys and classes are
-    described in tools/client/README.md. Raises LabError when it left no summary.
+    The client is bounded by its `--count` or else by `seconds`, and is stopped when the body ends. Its keys
+    and classes are described in tools/client/README.md. Raises LabError when it left no summary.
     """
 
     def __init__(self, node: Node, target: str, *words: str, seconds: int) -> None:
         """Prepare; `target` is HOST:PORT, `words` are the client's options."""
         self._node = node
         self._file = f"load-{uuid.uuid4().hex[:8]}"
-        options = f"--quiet --json {self._file}.json --duration {seconds}"
+        # A counted load ends by itself; every other one by the clock.
+        bound = "" if "--count" in words else f"--duration {seconds}"
+        options = f"--quiet --json {self._file}.json {bound}"
         inner = f'echo $$ > {self._file}.pid; exec client {options} "$@"'
         self._command = ("sh", "-c", inner, "client", *words, target)
         self._deadline = seconds + INTERRUPTED_GRACE
@@ -49,7 +51,8 @@ class Load:
         """Stop the client and read what it counted."""
         if self._thread.is_alive():
             self._node.shell.run(f"kill -INT $(cat {self._file}.pid)")
-        self.finish()
+        if not self.summary:
+            self.finish()
 
     def finish(self) -> dict[str, Any]:
         """Wait for the client's own end and return its summary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import vagrant
@@ -35,11 +36,20 @@ class Machines:
         """Remove every host."""
         self._vagrant.destroy()
 
-    def ssh_config(self, file: Path) -> Path:
-        """Write how to log into every running host into `file` and return it. Raises LabError."""
-        down = [name for name, state in self.states().items() if state != "running"]
-        if down:
-            raise LabError(f"not running: {', '.join(down)}; start the lab with: make up")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self._vagrant.ssh_config())
-        return file
+    def ssh_config(self) -> Path:
+        """Return a file that tells SSH how to log into every host. Raises LabError when there are none.
+
+        Vagrant takes seconds to say it, so it is asked only when a host was made since it said it last.
+        """
+        said = self._root / ".vagrant" / "ssh-config"
+        made = [file.stat().st_mtime for file in self._root.glob(".vagrant/machines/*/*/id")]
+        if not made:
+            raise LabError("there are no hosts yet; start the lab with: make up")
+        if not said.exists() or said.stat().st_mtime < max(made):
+            try:
+                said.write_text(self._vagrant.ssh_config())
+            except subprocess.CalledProcessError as error:
+                raise LabError(
+                    f"not every host runs ({self.states()}); start the lab with: make up"
+                ) from error
+        return said

@@ -22,6 +22,7 @@ from lab.machines import Machines
 
 RUNS = topology.ROOT / "runs"
 FACTS = pytest.StashKey[topology.Topology]()
+EVIDENCE = pytest.StashKey[Path]()
 COULD_NOT_TELL = 10
 
 
@@ -92,31 +93,18 @@ def _wanted(config: pytest.Config) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def evidence(pytestconfig: pytest.Config) -> Path:
-    """The folder of this run."""
-    named = pytestconfig.getoption("--evidence")
-    folder = Path(named) if named else RUNS / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True, exist_ok=True)
-    latest = RUNS / "latest"
-    if folder.resolve().parent == RUNS:
-        latest.unlink(missing_ok=True)
-        latest.symlink_to(folder.name)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def facts(pytestconfig: pytest.Config) -> topology.Topology:
     """The topology."""
     return pytestconfig.stash[FACTS]
 
 
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config, facts: topology.Topology, evidence: Path) -> hosts.Lab:
+def lab(pytestconfig: pytest.Config, facts: topology.Topology) -> hosts.Lab:
     """The wanted hosts, each of which answers. Raises LabError otherwise."""
     fence.enter(facts)
     shell.install(facts.deadlines.command)
     ours = pytestconfig.getoption("--hosts") is None
-    config = Machines().ssh_config(evidence / "ssh-config") if ours else _given(pytestconfig)
+    config = Machines().ssh_config() if ours else _given(pytestconfig)
     nodes = {
         name: hosts.Node(facts.hosts[name], spec, facts, config)
         for name, spec in _wanted(pytestconfig).items()
@@ -143,6 +131,20 @@ def host(node: hosts.Node) -> testinfra.host.Host:
     return node.shell
 
 
+def evidence(config: pytest.Config) -> Path:
+    """Return the folder of this run, made when something is first to be kept."""
+    if EVIDENCE not in config.stash:
+        named = config.getoption("--evidence")
+        folder = named or RUNS / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not named:
+            latest = RUNS / "latest"
+            latest.unlink(missing_ok=True)
+            latest.symlink_to(folder.name)
+        config.stash[EVIDENCE] = folder
+    return config.stash[EVIDENCE]
+
+
 class Verdict:
     """Keeps the worst outcome of the run and collects evidence of what failed."""
 
@@ -162,7 +164,7 @@ class Verdict:
             broken = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
             self._worst = max(self._worst, Outcome.BROKEN if broken else Outcome.UNKNOWN)
             if isinstance(lab, hosts.Lab):
-                folder = artifacts.folder_of(item.funcargs["evidence"], item.nodeid)  # type: ignore[attr-defined]
+                folder = artifacts.folder_of(evidence(self._config), item.nodeid)
                 artifacts.collect(folder, lab.nodes.values())
                 report.sections.append(("evidence", str(folder)))
         return report

@@ -48,7 +48,7 @@ def test_an_agent_host_runs_the_pinned_consul(host: testinfra.host.Host, facts: 
 
 @pytest.mark.role("server")
 def test_a_server_keeps_its_data(host: testinfra.host.Host, facts: Topology) -> None:
-    """A server has raft's log and its own node ID on its disk, as Consul's own user; it runs no containers."""
+    """A server has raft's log and its node ID on its disk, as Consul's own user; it runs no containers."""
     with host.sudo():
         for name in ("raft", "node-id"):
             assert host.file(f"{facts.consul.data_dir}/{name}").user == "consul"
