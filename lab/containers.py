@@ -24,7 +24,7 @@ def parse(listing: str) -> list[Container]:
 
 
 def _ports(text: str) -> dict[int, int]:
-    """Return container port -> host port from Docker's words, as in `0.0.0.0:10001->32768/tcp`."""
+    """Return container port -> host port from Docker's words, as in `0.0.0.0:81->80/tcp`."""
     return {int(inside): int(outside) for outside, inside in re.findall(r":(\d+)->(\d+)/tcp", text)}
 
 

@@ -12,6 +12,7 @@ from lab.errors import LabError
 from lab.topology import ROOT, Topology
 
 MARKER = "CONSUL_DEMO_FENCED"
+SCRIPT = str(ROOT / "tools/fence")
 
 
 def exists(topology: Topology) -> bool:
@@ -40,6 +41,4 @@ def command(topology: Topology, *words: str) -> list[str]:
     """Return the command that runs `words` inside the fence."""
     network = topology.network
     prefix = ipaddress.ip_network(network.cidr).prefixlen
-    return [
-        str(ROOT / "tools/fence"), network.namespace, network.bridge, f"{network.gateway}/{prefix}", *words
-    ]  # fmt: skip
+    return [SCRIPT, network.namespace, network.bridge, f"{network.gateway}/{prefix}", *words]

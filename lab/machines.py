@@ -20,16 +20,21 @@ class Machines:
         quiet = os.environ | {"VAGRANT_CHECKPOINT_DISABLE": "1"}
         self._vagrant = vagrant.Vagrant(str(root), quiet_stdout=False, quiet_stderr=False, env=quiet)
 
+    @staticmethod
+    def made(root: Path = ROOT) -> list[Path]:
+        """Return the files by which Vagrant knows the hosts it made, one a host."""
+        return list(root.glob(".vagrant/machines/*/*/id"))
+
     def states(self) -> dict[str, str]:
         """Return each host's state in Vagrant's words: running, stopped, not_created ..."""
         return {status.name: status.state for status in self._vagrant.status()}
 
     def up(self) -> None:
         """Create and start what is not running, and bring every host to its role."""
-        ran = "running" in self.states().values()
+        existed = self.made(self._root)
         self._vagrant.up()
-        # Vagrant provisions a host that it starts; one that ran already may have been left half-way.
-        if ran:
+        # Vagrant provisions a host that it makes; one that was there may have been left half-way.
+        if existed:
             self._vagrant.provision()
 
     def destroy(self) -> None:
@@ -42,7 +47,7 @@ class Machines:
         Vagrant takes seconds to say it, so it is asked only when a host was made since it said it last.
         """
         said = self._root / ".vagrant" / "ssh-config"
-        made = [file.stat().st_mtime for file in self._root.glob(".vagrant/machines/*/*/id")]
+        made = [file.stat().st_mtime for file in self.made(self._root)]
         if not made:
             raise LabError("there are no hosts yet; start the lab with: make up")
         if not said.exists() or said.stat().st_mtime < max(made):

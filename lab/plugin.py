@@ -137,10 +137,6 @@ def evidence(config: pytest.Config) -> Path:
         named = config.getoption("--evidence")
         folder = named or RUNS / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True, exist_ok=True)
-        if not named:
-            latest = RUNS / "latest"
-            latest.unlink(missing_ok=True)
-            latest.symlink_to(folder.name)
         config.stash[EVIDENCE] = folder
     return config.stash[EVIDENCE]
 

@@ -291,7 +291,9 @@ def _check_addresses(topology: Topology, origins: dict[str, str]) -> None:
         raise _error(origins, "", "network.cidr", topology.network.cidr, wanted) from error
     named = {f"hosts.{host.name}.address": host.address for host in topology.hosts.values()}
     seen: dict[str, str] = {}
-    for path, address in {"network.gateway": topology.network.gateway, **named}.items():
+    addresses = {"network.gateway": topology.network.gateway, **named}
+    # Of two equal ones the override's is to blame.
+    for path, address in sorted(addresses.items(), key=lambda item: origins[item[0]] != origins["hosts"]):
         try:
             inside = ipaddress.ip_address(address) in network
         except ValueError:

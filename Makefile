@@ -1,0 +1,41 @@
+# Each target is one word; what it does is in tools/ and lab/. The README explains gate and test.
+.DEFAULT_GOAL := images
+.PHONY: gate test check unit up down clean images doctor bench setup
+
+python := .venv/bin/python
+
+gate: up ## the verdict: the suites on the running lab
+	tools/lab gate
+
+test: check unit gate ## everything that must hold before a change lands
+
+check: setup ## format, lint, types, layers
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy lab suites tests conftest.py tools images/build.py
+	.venv/bin/lint-imports
+	.venv/bin/shellcheck --external-sources tools/setup tools/fence tools/lab images/*.sh images/*/*.sh images/box/lxc/lxc-template provision/*.sh provision/scripts/*.sh
+
+unit: setup ## the tests that need no hosts
+	$(python) -m pytest tests/
+
+images: setup ## build what the lab is made of; step 0 of the walk-through
+	$(python) -m images.build
+
+up: images ## six hosts, each in its role
+	tools/lab up
+
+down: setup ## remove the hosts and the fence
+	tools/lab down
+
+clean: setup ## down, and remove the box and what was unpacked of it
+	tools/lab clean
+
+doctor: setup ## is this machine fit for the lab?
+	tools/lab doctor
+
+bench: images ## how long up, provision and destroy take
+	tools/lab bench
+
+setup:
+	@tools/setup

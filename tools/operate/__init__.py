@@ -1,0 +1,1 @@
+"""Operate the lab by hand: up, down, doctor and what else an operator wants of it."""

@@ -1,0 +1,142 @@
+"""The command tools/lab."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from lab import fence, ownership, topology
+from lab.doctor import Finding, examine
+from lab.errors import LabError
+from lab.machines import Machines
+from lab.topology import ROOT, Topology
+from tools.operate import bench
+
+
+def up(facts: Topology, _: argparse.Namespace) -> int:
+    """Bring all hosts up and to their roles, whatever state they are in."""
+    wrong = [finding for finding in examine(facts) if not finding.ok and finding.fatal]
+    if wrong:
+        show(wrong)
+        return 1
+    if not fence.exists(facts):
+        # Nothing reaches hosts that outlived their namespace: they start again inside a new one.
+        ownership.stop(ownership.containers(facts))
+    ownership.remove(ownership.orphans(facts))
+    ownership.claim()
+    Machines().up()
+    return 0
+
+
+def down(facts: Topology, _: argparse.Namespace) -> int:
+    """Remove all hosts and the fence."""
+    if Machines.made():
+        Machines().destroy()
+    ownership.remove(ownership.containers(facts))
+    ownership.release()
+    subprocess.run([fence.SCRIPT, facts.network.namespace, "--remove"], check=True)
+    return 0
+
+
+def clean(facts: Topology, options: argparse.Namespace) -> int:
+    """Remove the hosts, the fence, the box and what was unpacked of it; builds stay in the cache."""
+    down(facts, options)
+    subprocess.run(["vagrant", "box", "remove", "--force", "--all", facts.box.name], check=False)
+    subprocess.run(["sudo", "rm", "-rf", str(ownership.MARK.parent)], check=True)
+    return 0
+
+
+def doctor(facts: Topology, _: argparse.Namespace) -> int:
+    """Ask every precondition; print question, answer and remedy."""
+    findings = examine(facts)
+    show(findings)
+    return int(any(not finding.ok and finding.fatal for finding in findings))
+
+
+def show(findings: list[Finding]) -> None:
+    """Print findings, a line each and one for the remedy."""
+    for finding in findings:
+        mark = "ok  " if finding.ok else "BAD " if finding.fatal else "note"
+        print(f"{mark} {finding.question} {finding.answer}")
+        if finding.remedy:
+            print(f"       -> {finding.remedy}")
+
+
+def gate(facts: Topology, options: argparse.Namespace) -> int:
+    """Run the suites on the running lab; write the reports and say where to look."""
+    stamp = datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
+    folder = ROOT / "runs" / stamp
+    reports = [
+        f"--evidence={folder}",
+        f"--html={folder}/report.html",
+        "--self-contained-html",
+        f"--junit-xml={folder}/junit.xml",
+    ]
+    words = [sys.executable, "-m", "pytest", "suites/", *reports, *options.words]
+    code = subprocess.run(fence.command(facts, *words), cwd=ROOT, check=False).returncode
+    latest = ROOT / "runs/latest"
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(stamp)
+    print(f"report: {latest}/report.html (and junit.xml)")
+    print("look around: vagrant ssh lb | vagrant ssh docker | scripts/query.sh there; end it: make down")
+    return code
+
+
+def enter(facts: Topology, options: argparse.Namespace) -> int:
+    """Run a command inside the fence."""
+    command = fence.command(facts, *(options.words or [os.environ.get("SHELL", "/bin/sh")]))
+    os.execvp(command[0], command)
+
+
+def measure(facts: Topology, options: argparse.Namespace) -> int:
+    """Time up, provision and destroy over several rounds."""
+    down(facts, options)
+    bench.run(options.rounds)
+    return down(facts, options)
+
+
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "clean": clean,
+    "doctor": doctor,
+    "gate": gate,
+    "enter": enter,
+    "bench": measure,
+}
+
+
+def main() -> int:
+    """Read the command line, run one command, and return its exit code."""
+    parser = argparse.ArgumentParser(prog="tools/lab", description="Operate the lab.")
+    parser.add_argument("--topology", metavar="FILE", help="facts that replace those of topology.yaml")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        said = (function.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, help=said, description=said)
+        command.set_defaults(function=function)
+        if function in {enter, gate}:
+            command.add_argument(
+                "words", nargs=argparse.REMAINDER, metavar="WORD", help="a command, or pytest's options"
+            )
+        if function is measure:
+            command.add_argument("--rounds", type=int, default=3, help="how often (3)")
+    options = parser.parse_args()
+    try:
+        return int(options.function(topology.load(options.topology), options))
+    except (LabError, topology.TopologyError) as error:
+        print(f"tools/lab: {error}", file=sys.stderr)
+    except subprocess.CalledProcessError as error:
+        print(f"tools/lab: exit code {error.returncode}: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(
+            "tools/lab: interrupted; the next `make gate` or `make down` takes it from here", file=sys.stderr
+        )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
