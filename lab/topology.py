@@ -196,7 +196,7 @@ def load(extra: str | os.PathLike[str] | None = None, root: Path = ROOT) -> Topo
     for file in files:
         _overlay(tree, _read(file), origins, str(file))
     topology: Topology = _Builder(origins, str(files[0])).build(Topology, tree, "")
-    _check_addresses(topology, origins)
+    _check_addresses(topology, origins, str(files[0]))
     return topology
 
 
@@ -282,30 +282,32 @@ def _error(origins: dict[str, str], default: str, path: str, found: object, want
     return TopologyError(f"{origins.get(path, default)}: {path}: found {_kind(found)}, wanted {wanted}")
 
 
-def _check_addresses(topology: Topology, origins: dict[str, str]) -> None:
+def _check_addresses(topology: Topology, origins: dict[str, str], default: str) -> None:
     """Refuse addresses that are malformed, outside the network or used twice, and unknown roles."""
     try:
         network = ipaddress.ip_network(topology.network.cidr)
     except ValueError as error:
         wanted = "a network like a.b.c.0/24"
-        raise _error(origins, "", "network.cidr", topology.network.cidr, wanted) from error
+        raise _error(origins, default, "network.cidr", topology.network.cidr, wanted) from error
     named = {f"hosts.{host.name}.address": host.address for host in topology.hosts.values()}
     seen: dict[str, str] = {}
     addresses = {"network.gateway": topology.network.gateway, **named}
     # Of two equal ones the override's is to blame.
-    for path, address in sorted(addresses.items(), key=lambda item: origins[item[0]] != origins["hosts"]):
+    for path, address in sorted(addresses.items(), key=lambda item: origins[item[0]] != default):
         try:
             inside = ipaddress.ip_address(address) in network
         except ValueError:
             inside = False
         if not inside:
-            raise _error(origins, "", path, address, f"an address in {network}")
+            raise _error(origins, default, path, address, f"an address in {network}")
         if address in seen:
-            raise _error(origins, "", path, address, f"an address of its own; {seen[address]} has this one")
+            raise _error(
+                origins, default, path, address, f"an address of its own; {seen[address]} has this one"
+            )
         seen[address] = path
     for host in topology.hosts.values():
         if host.role not in ROLES:
-            raise _error(origins, "", f"hosts.{host.name}.role", host.role, f"one of {', '.join(ROLES)}")
+            raise _error(origins, default, f"hosts.{host.name}.role", host.role, f"one of {', '.join(ROLES)}")
 
 
 def _kind(value: object) -> str:

@@ -18,10 +18,10 @@ MOST_PROCESSES = 64
 
 _EPILOG = """\
 examples:
-  client -c 200 192.168.0.2:5000                     hold 200, ping each once a second, for a minute
-  client --churn --concurrency 256 --duration 30 192.168.0.2:5000
+  client -c 200 lb:5000                              hold 200, ping each once a second, for a minute
+  client --churn --concurrency 256 --duration 30 lb:5000
                                                      256 opens at once without pause: what sees a lossy reload
-  client -c 200 --churn --rate 500 192.168.0.2:5000  both at once
+  client -c 200 --churn --rate 500 lb:5000  both at once
   client -c 50000 --procs 3 --source 127.0.0.2,127.0.0.3,127.0.0.4 127.0.0.1:7000
 
 exit code: 0 nothing lost, 1 lost, 2 could not tell (wrong use, this machine's limits, nothing was tried).
