@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -51,6 +52,15 @@ class Latencies:
         same = Latencies()
         same.small, same.large = self.small.copy(), self.large.copy()
         return same
+
+    def percentile(self, share: float) -> int:
+        """Return the value below or at which `share` per cent of the values lie; 0 without values."""
+        rest = share / 100 * (sum(self.small) + sum(self.large.values()))
+        for value, count in chain(enumerate(self.small), sorted(self.large.items())):
+            rest -= count
+            if count and rest <= 0:
+                return value
+        return 0
 
     def hdr(self) -> HdrHistogram:
         """Return them as an HDR histogram in microseconds, up to one hour."""
