@@ -94,15 +94,13 @@ class Engine:
         return min(wake, self._stop_at)
 
     def _finished(self) -> bool:
-        """Return whether the counted work is done, where no time was asked for."""
+        """Return whether nothing is left to do: all opened, no churn to go on with, nothing alive."""
         options, opens = self._options, self._opens
-        return bool(
-            options.count
-            and options.duration is None
-            and opens[Kind.CHURN] >= options.count
-            and opens[Kind.HOLD] >= options.connections
-            and not self.opener.pending
-        )
+        if opens[Kind.HOLD] < options.connections or self.opener.pending:
+            return False
+        if not options.churn:
+            return not self.holder.held.alive
+        return bool(options.count and opens[Kind.CHURN] >= options.count and options.duration is None)
 
     def _drain(self, now: int) -> int:
         """Wait for what is under way; return 0 when nothing is."""

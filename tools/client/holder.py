@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 BATCH = 64
 LATE = SECOND // 100
 LATE_ANSWER = "no whole answer in time"
-_EDGES = select.EPOLLIN | select.EPOLLET
+_DATA = select.EPOLLIN
+_EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _NONE = -1
 
 
@@ -138,10 +139,13 @@ class Holder:
         slots, sequence, sent, stamp = self._slot, self._sequence, self._sent, wire.stamp
         known, small, limit, read = len(slots), wire.reply.small, wire.options.size + 1, os.read
         others = []
-        for descriptor, _ in events:
+        for descriptor, event in events:
             slot = slots[descriptor] if descriptor < known else _NONE
             if slot == _NONE:
                 others.append(descriptor)
+                continue
+            if event != _DATA:
+                self._read_to_the_end(slot)
                 continue
             try:
                 answer = read(descriptor, limit)
@@ -160,6 +164,19 @@ class Holder:
             else:
                 self._prove(slot, now)
         return others
+
+    def _read_to_the_end(self, slot: int) -> None:
+        """Read and judge all that has come before the peer's end of the connection, and that end."""
+        descriptor = self._descriptor[slot]
+        while self._descriptor[slot] == descriptor:
+            try:
+                answer = os.read(descriptor, self._wire.options.size + 1)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(slot, error)
+            else:
+                self._take(slot, answer)
 
     def _settle(self, slot: int, now: int) -> None:
         """Enter a right and whole answer, whose latency since the send is counted."""

@@ -195,15 +195,17 @@ class Opener:
         self._replying[descriptor] = self._connecting.pop(descriptor)
 
     def _receive(self, attempt: Attempt) -> None:
-        """Read what has come and judge it."""
-        try:
-            data = attempt.sock.recv(len(attempt.message) + 1 - len(attempt.answer))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._fail(attempt, error)
-            return
-        self._take(attempt, data)
+        """Read and judge all that has come: epoll tells only once of data with an end right behind it."""
+        descriptor = attempt.sock.fileno()
+        while self._replying.get(descriptor) is attempt:
+            try:
+                data = attempt.sock.recv(len(attempt.message) + 1 - len(attempt.answer))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(attempt, error)
+            else:
+                self._take(attempt, data)
 
     def _take(self, attempt: Attempt, data: bytes) -> None:
         """Judge the answer so far, of which `data` is new: nothing new means that the peer has closed."""
