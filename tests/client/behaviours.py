@@ -5,13 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Behaviour = "Callable[[socket.socket, threading.Event], None]"
+Behaviour = Callable[[socket.socket, threading.Event], None]
 PING = 16
 HOST = "127.0.0.1"
 # Below every port range that kernels give to connections: no connection can connect to itself there.
@@ -44,9 +42,7 @@ def closed_port() -> int:
 class Server:
     """Serves the i-th connection with the i-th behaviour, and all later ones with the last."""
 
-    def __init__(
-        self, *behaviours: Callable[[socket.socket, threading.Event], None], backlog: int = 128
-    ) -> None:
+    def __init__(self, *behaviours: Behaviour, backlog: int = 128) -> None:
         """Listen at once; serve inside `with`."""
         self._behaviours = behaviours
         self._listener = listen(backlog)
@@ -83,9 +79,7 @@ class Server:
                 self._threads.append(thread)
                 thread.start()
 
-    def _serve(
-        self, behaviour: Callable[[socket.socket, threading.Event], None], connection: socket.socket
-    ) -> None:
+    def _serve(self, behaviour: Behaviour, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             behaviour(connection, self._over)
 
@@ -197,7 +191,7 @@ def unasked(connection: socket.socket, over: threading.Event) -> None:
     over.wait()
 
 
-def late(seconds: float) -> Callable[[socket.socket, threading.Event], None]:
+def late(seconds: float) -> Behaviour:
     """Return the behaviour that answers each ping after `seconds`."""
 
     def answer(connection: socket.socket, over: threading.Event) -> None:
@@ -208,7 +202,7 @@ def late(seconds: float) -> Callable[[socket.socket, threading.Event], None]:
     return answer
 
 
-def swapped() -> Callable[[socket.socket, threading.Event], None]:
+def swapped() -> Behaviour:
     """Return a behaviour for two connections, each of which gets the other's answer."""
     seen: list[tuple[socket.socket, bytes]] = []
     lock = threading.Lock()

@@ -69,7 +69,7 @@ def classes(report: Report) -> dict[str, int]:
 )
 def test_first_ping(
     run_it: Callable[[int], Report],
-    behaviour: Callable[[socket.socket, threading.Event], None],
+    behaviour: b.Behaviour,
     outcome: str,
 ) -> None:
     """What happens to a connection's first ping decides its class, whether it is to be held or not."""
@@ -90,9 +90,7 @@ def test_first_ping(
         (b.unasked, "wrong_bytes", "bytes nobody asked for"),
     ],
 )
-def test_later_ping(
-    behaviour: Callable[[socket.socket, threading.Event], None], outcome: str, reason: str
-) -> None:
+def test_later_ping(behaviour: b.Behaviour, outcome: str, reason: str) -> None:
     """A held connection that goes bad after its first echo lands in the class of what went bad."""
     with b.Server(behaviour) as server:
         report = hold(server.port, interval=0.5)

@@ -98,9 +98,9 @@ class Engine:
         options, opens = self._options, self._opens
         if opens[Kind.HOLD] < options.connections or self.opener.pending:
             return False
-        if not options.churn:
-            return not self.holder.held.alive
-        return bool(options.count and opens[Kind.CHURN] >= options.count and options.duration is None)
+        if options.churn and not 0 < options.count <= opens[Kind.CHURN]:
+            return False
+        return not self.holder.held.alive or (options.churn and options.duration is None)
 
     def _drain(self, now: int) -> int:
         """Wait for what is under way; return 0 when nothing is."""

@@ -108,8 +108,11 @@ def deltas(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int
 
 
 def read_own_counters() -> dict[str, int]:
-    """Return the counters of this process's network namespace."""
-    return parse_counters("".join(path.read_text(encoding="ascii") for path in _FILES))
+    """Return the counters of this process's network namespace. Raises EvidenceError."""
+    try:
+        return parse_counters("".join(path.read_text(encoding="ascii") for path in _FILES))
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"counters of this host: {error}") from error
 
 
 def read_counters(name: str, command: str) -> dict[str, int]:
