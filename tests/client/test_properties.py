@@ -16,7 +16,7 @@ from tools.client.histogram import Latencies
 from tools.client.kernel import deltas, parse_counters
 from tools.client.options import Options
 from tools.client.run import run
-from tools.client.stamp import LARGEST, SMALLEST, difference, make_stamp
+from tools.client.stamp import LARGEST, SMALLEST, Stamp, difference
 from tools.client.stop import Stop
 from tools.client.worker import share
 
@@ -161,7 +161,7 @@ def test_latencies_since(first: list[int], second: list[int]) -> None:
 @given(st.integers(SMALLEST, LARGEST), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.randoms())
 def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance: random.Random) -> None:
     """A ping has its length, and no changed byte makes it a beginning of the right one."""
-    ping = make_stamp(7, 1, size)(number, sequence)
+    ping = Stamp(7, 1, size)(number, sequence)
     place = chance.randrange(size)
     wrong = ping[:place] + bytes([ping[place] ^ chance.randrange(1, 256)]) + ping[place + 1 :]
 
@@ -179,9 +179,7 @@ def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance:
 @given(st.tuples(*[st.integers(0, 2**20)] * 4), st.tuples(*[st.integers(0, 2**20)] * 4))
 def test_pings_differ(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> None:
     """No two pings of different connection, sequence, process or run are equal."""
-    pings = [
-        make_stamp(run_, process % 256, 32)(number, step) for run_, process, number, step in (one, other)
-    ]
+    pings = [Stamp(run_, process % 256, 32)(number, step) for run_, process, number, step in (one, other)]
     same = (one[0], one[1] % 256, *one[2:]) == (other[0], other[1] % 256, *other[2:])
 
     assert (pings[0] == pings[1]) == same

@@ -54,7 +54,8 @@ class Engine:
 
     def sample(self, now: int) -> Sample:
         """Return how things stand at `now`."""
-        accounts = self._wire.accounts
+        accounts, reply = self._wire.accounts, self._wire.first_reply.copy()
+        reply.add(self._wire.reply)
         return Sample(
             time=(now - self._started) / SECOND,
             held=self.holder.held.alive,
@@ -64,7 +65,7 @@ class Engine:
             local_errors=accounts.of(Outcome.LOCAL_ERROR),
             pings_ok=self.holder.held.pings_ok,
             cpu=time.process_time(),
-            reply=self._wire.reply.copy(),
+            reply=reply,
         )
 
     def _loop(self, step: Callable[[int], int]) -> None:
@@ -81,7 +82,9 @@ class Engine:
         """Open and ping what is due; return when to be called again, 0 at the end of the work."""
         if self._stop.count or now >= self._stop_at or self._finished():
             return 0
-        wake = min(self._open(kind, now) for kind in Kind)
+        if self.holder.held.alive:
+            self.holder.ping(now)
+        wake = now if self.holder.behind(now) else min(self._open(kind, now) for kind in Kind)
         if self.opener.pending >= self._options.concurrency:
             self.opener.read(CHUNK)
         elif wake > now:
@@ -89,7 +92,6 @@ class Engine:
         if self.opener.fresh:
             wake = now
         if self.holder.held.alive:
-            self.holder.ping(now)
             wake = min(wake, self.holder.next_due())
         return min(wake, self._stop_at)
 

@@ -35,7 +35,7 @@ _NONE = -1
 
 @dataclass
 class Held:
-    """What became of the held connections and their pings."""
+    """What became of the held connections and their pings; `seconds_to_open` up to the last one's proof."""
 
     wanted: int = 0
     opened: int = 0
@@ -44,18 +44,21 @@ class Held:
     pings_ok: int = 0
     skipped: int = 0
     late: int = 0
+    seconds_to_open: float = 0.0
 
     def add(self, other: Held) -> None:
         """Add what another process holds."""
+        slowest = max(self.seconds_to_open, other.seconds_to_open)
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
+        self.seconds_to_open = slowest
 
 
 class Holder:
     """The held connections; numbers of connections are slots of the ring."""
 
     def __init__(self, wire: Wire) -> None:
-        """Begin with empty slots; `start` sets the clock of the ring."""
+        """Begin with empty slots; `start` says when the first connection is opened."""
         size = wire.options.connections
         self._wire = wire
         self._size = size
@@ -69,13 +72,14 @@ class Holder:
         self._slot = array("i")
         self._partial: dict[int, bytes] = {}
         self._inspect = wire.options.tcp_info != NONE
-        self._started = 0
+        self._started = self._ring = 0
         self._turn = 0
         self.held = Held(wanted=size)
 
     def start(self, now: int) -> None:
-        """Set the moment at which slot 0 is due for the first time."""
+        """Begin at `now`: slot 0 is due when all are held, but after one interval at the latest."""
         self._started = now
+        self._ring = now + self._interval
 
     def adopt(self, slot: int, sock: Any) -> None:  # noqa: ANN401 - a bare _socket.socket
         """Hold the connection of `sock`, whose first ping has come back."""
@@ -85,29 +89,36 @@ class Holder:
         self._slot[descriptor] = slot
         self._descriptor[slot] = descriptor
         now = self._opened[slot] = clock()
+        self.held.opened += 1
         self._wire.epoll.register(descriptor, _EDGES)
         if self._wire.history:
             self._wire.history.invoke(now, HOLD, slot)
-        self.held.opened += 1
+        self.held.seconds_to_open = (now - self._started) / SECOND
+        if self.held.opened == self._size:
+            self._ring = min(self._ring, now)
         self.held.alive += 1
         self.held.pings_sent += 1
         self.held.pings_ok += 1
 
     def next_due(self) -> int:
         """Return when the next slot's turn comes."""
-        return self._started + self._turn * self._interval // self._size
+        return self._ring + self._turn * self._interval // self._size
+
+    def behind(self, now: int) -> bool:
+        """Return whether pings are late, so that nothing else should be begun."""
+        return bool(self.held.alive) and now - self.next_due() > LATE
 
     def ping(self, now: int) -> None:
         """Ping the slots whose turn has come, at most a batch of them so that answers are not starved."""
         size, interval = self._size, self._interval
-        due = (now - self._started) * size // interval + 1
+        due = (now - self._ring) * size // interval + 1
         pinged = 0
         while self._turn < due and pinged < BATCH:
             slot = self._turn % size
             if self._sent[slot]:
                 self._overdue(slot, now)
             elif self._descriptor[slot] != _NONE:
-                self._send(slot, self._started + self._turn * interval // size)
+                self._send(slot, self._ring + self._turn * interval // size)
                 pinged += 1
             self._turn += 1
 

@@ -20,15 +20,12 @@ from .stamp import difference
 from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 BACK_OFF = SECOND // 100
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
-_UNDER_WAY = (0, errno.EINPROGRESS)
-
-
-HOLD = Kind.HOLD
-Fresh = tuple[Any, Kind, int, bytes, int, int]
+EINPROGRESS = errno.EINPROGRESS  # in this module, for the loops: a name less to look up
+HOLD, CHURN = Kind
 
 
 class Attempt:
@@ -54,7 +51,7 @@ class Opener:
         """Open nothing yet."""
         self._wire = wire
         self._adopt = adopt
-        self._fresh: deque[Fresh] = deque()
+        self._fresh: deque[tuple[Any, bytes, int, Kind, int]] = deque()
         self._connecting: dict[int, Attempt] = {}
         self._replying: dict[int, Attempt] = {}
         self._connect_timeout = nanoseconds(wire.options.connect_timeout)
@@ -78,22 +75,20 @@ class Opener:
         """Return how many attempts wait for epoll."""
         return len(self._connecting) + len(self._replying)
 
-    def open(self, kind: Kind, numbers: Iterable[int]) -> int:
+    def open(self, kind: Kind, numbers: range) -> int:
         """Connect and send for each number; return how many were tried.
 
         They are fewer when this machine is out of descriptors or ports: opening then rests until `resume_at`.
         """
         wire = self._wire
-        make, address, stamp = wire.make_socket, wire.target.address, wire.stamp
+        make, address, stamp = wire.make_socket, wire.target.address, wire.stamp.first
+        base = wire.stamp.base
         small, add, history = wire.connect.small, self._fresh.append, wire.history
-        tried = 0
-        self.resume_at = 0
+        self.resume_at = tried = 0
         for number in numbers:
-            if self.resume_at:
-                break
             tried += 1
             sock = None
-            message = stamp(number, 0)
+            message = stamp(base + number)
             started = clock()
             if history:
                 history.invoke(started, OPEN, number)
@@ -101,37 +96,39 @@ class Opener:
                 sock = make()
                 code = sock.connect_ex(address)
                 connected = clock()
-                if code not in _UNDER_WAY:
+                if code and code != EINPROGRESS:
                     raise OSError(code, "connect")  # noqa: TRY301
                 sock.send(message)
             except OSError as error:
                 self._delay(Attempt(sock, kind, number, message, started), error)
+                if self.resume_at:
+                    break
                 continue
             took = (connected - started) // 1000
             if took < LINEAR:
                 small[took] += 1
             else:
                 wire.connect.record(took)
-            add((sock, kind, number, message, started, connected))
+            add((sock, message, connected, kind, number))
         wire.accounts.attempts[kind] += tried
         return tried
 
     def read(self, count: int) -> None:
         """Read the answers of the `count` oldest connections, and leave what is not there yet to epoll."""
         wire = self._wire
-        small, limit, history = wire.reply.small, wire.options.size + 1, wire.history
+        small, limit, history = wire.first_reply.small, wire.options.size + 1, wire.history
         take, inspect = self._fresh.popleft, self._inspect_all
         proven = 0
         for _ in range(min(count, len(self._fresh))):
-            sock, kind, number, message, started, connected = take()
+            sock, message, connected, kind, number = take()
             try:
                 answer = sock.recv(limit)
             except OSError as error:
-                self._await(Attempt(sock, kind, number, message, started), connected, error)
+                self._await(Attempt(sock, kind, number, message, connected), error)
                 continue
             if answer != message:
-                attempt = Attempt(sock, kind, number, message, started)
-                self._await(attempt, connected, None)
+                attempt = Attempt(sock, kind, number, message, connected)
+                self._await(attempt, None)
                 self._take(attempt, answer)
                 continue
             now = clock()
@@ -139,7 +136,7 @@ class Opener:
             if took < LINEAR:
                 small[took] += 1
             else:
-                wire.reply.record(took)
+                wire.first_reply.record(took)
             if history:
                 history.ok(now, OPEN, number)
             if kind is HOLD:
@@ -149,7 +146,7 @@ class Opener:
                     wire.connections.read_from(sock)
                 sock.close()
                 proven += 1
-        wire.accounts.classes[Kind.CHURN][Outcome.OK] += proven
+        wire.accounts.classes[CHURN][Outcome.OK] += proven
 
     def _delay(self, attempt: Attempt, error: OSError) -> None:
         """Leave a connect under way to epoll; end the attempt when `error` says anything else."""
@@ -160,9 +157,9 @@ class Opener:
         self._connecting[descriptor] = attempt
         self._wire.epoll.register(descriptor, _EDGES)
 
-    def _await(self, attempt: Attempt, connected: int, error: OSError | None) -> None:
+    def _await(self, attempt: Attempt, error: OSError | None) -> None:
         """Leave an answer under way to epoll; end the attempt when `error` says anything else."""
-        attempt.connected = connected
+        attempt.connected = attempt.started
         if error is not None and error.errno != errno.EAGAIN:
             self._fail(attempt, error)
             return
@@ -221,7 +218,7 @@ class Opener:
         """Enter a right and whole answer that epoll had to wait for."""
         now = clock()
         self._forget(attempt)
-        self._wire.reply.record((now - attempt.connected) // 1000)
+        self._wire.first_reply.record((now - attempt.connected) // 1000)
         if self._wire.history:
             self._wire.history.ok(now, OPEN, attempt.number)
         if attempt.kind is HOLD:

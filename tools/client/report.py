@@ -58,6 +58,7 @@ class Report:
             "held": held,
             "latency_ms": {
                 "connect": result.connect.summary(),
+                "first_reply": result.first_reply.summary(),
                 "reply": result.reply.summary(),
                 "corrected": result.corrected.summary(),
             },
@@ -129,6 +130,7 @@ def _evidence_lines(report: Report) -> list[str]:
     lines = []
     for name, latencies in (
         ("connect", result.connect),
+        ("first reply", result.first_reply),
         ("reply", result.reply),
         ("corrected", result.corrected),
     ):
@@ -136,7 +138,7 @@ def _evidence_lines(report: Report) -> list[str]:
         if summary.pop("count"):
             summary.pop("hdr")
             lines.append(
-                f"  {name:9} ms  " + "  ".join(f"{key} {value:.3f}" for key, value in summary.items())
+                f"  {name:11} ms  " + "  ".join(f"{key} {value:.3f}" for key, value in summary.items())
             )
     if result.connections.read:
         lines.append(

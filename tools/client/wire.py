@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .accounts import Loss
     from .history import History
     from .options import Options
+    from .stamp import Stamp
 
 SECOND = 1_000_000_000
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
@@ -80,13 +81,14 @@ class Wire:
 
     options: Options
     target: Target
-    stamp: Callable[[int, int], bytes]
+    stamp: Stamp
     make_socket: Callable[[], Any]
     history: History | None = None
     epoll: select.epoll = field(default_factory=select.epoll)
     accounts: Accounts = field(default_factory=Accounts)
     connections: Connections = field(default_factory=Connections)
     connect: Latencies = field(default_factory=Latencies)
+    first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
 

@@ -13,7 +13,7 @@ from .history import History, part
 from .holder import Held
 from .kernel import Connections
 from .options import NONE
-from .stamp import make_stamp
+from .stamp import Stamp
 from .wire import Target, Wire
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Result:
     held: Held = field(default_factory=Held)
     connections: Connections = field(default_factory=Connections)
     connect: Latencies = field(default_factory=Latencies)
+    first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
     cpu: float = 0.0
@@ -43,6 +44,7 @@ class Result:
         self.held.add(other.held)
         self.connections.add(other.connections)
         self.connect.add(other.connect)
+        self.first_reply.add(other.first_reply)
         self.reply.add(other.reply)
         self.corrected.add(other.corrected)
         self.cpu += other.cpu
@@ -73,7 +75,7 @@ class Worker:
         self._wire = Wire(
             options=options,
             target=target,
-            stamp=make_stamp(run, process, options.size),
+            stamp=Stamp(run, process, options.size),
             make_socket=target.socket_maker(process),
             history=History(options.history, process) if options.history else None,
         )
@@ -98,6 +100,7 @@ class Worker:
             engine.holder.held,
             wire.connections,
             wire.connect,
+            wire.first_reply,
             wire.reply,
             wire.corrected,
             cpu,

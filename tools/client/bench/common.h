@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SIZE = 16, EVENTS = 256, BATCH = 64, LONGEST = 1 << 22, MOST = 20000 };
+enum { SIZE = 16, EVENTS = 256, BATCH = 64, LONGEST = 1 << 20, MOST = 20000 };
 #define SECOND 1000000000LL
 
 struct ping {

@@ -1,10 +1,15 @@
-/* The echo server of the comparison: one epoll loop; run several on one port for more descriptors. */
+/* The echo server of the comparison: one epoll loop; run several on one port for more descriptors.
+ * With "http" it answers each read like a web server, for peers that speak nothing else. */
 #include "common.h"
 
 static char buffer[65536];
+static const char page[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+static int http;
 
 static int echo(int fd) {
     ssize_t n = read(fd, buffer, sizeof buffer);
+    if (n > 0 && http)
+        return write(fd, page, sizeof page - 1) == sizeof page - 1;
     if (n > 0)
         return write(fd, buffer, n) == n;
     return n < 0 && errno == EAGAIN;
@@ -22,8 +27,9 @@ static void take(int epoll, int listener) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
-        return fprintf(stderr, "usage: server ADDRESS PORT\n"), 2;
+    if (argc < 3)
+        return fprintf(stderr, "usage: server ADDRESS PORT [http]\n"), 2;
+    http = argc > 3;
     struct sockaddr_in address = address_of(argv[1], atoi(argv[2]));
     int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = epoll_create1(0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
