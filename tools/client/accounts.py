@@ -64,7 +64,8 @@ def classify(code: int, *, connected: bool, answered: bool) -> Outcome:
 class Loss(NamedTuple):
     """One attempt that did not end well; times in nanoseconds on the monotonic clock.
 
-    `port` is the client's own (0: never known), `reason` the kernel's or the client's words.
+    `port` is the client's own (0: never known), `reason` the kernel's or the client's words, `retransmits`
+    the segments that TCP had to send again (None: the kernel was not asked).
     """
 
     time: int
@@ -74,6 +75,7 @@ class Loss(NamedTuple):
     reason: str
     port: int
     age: int
+    retransmits: int | None
 
 
 @dataclass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import chain
+from operator import add, sub
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -21,7 +24,7 @@ class Latencies:
 
     def __init__(self) -> None:
         """Begin without a value."""
-        self.small = [0] * LINEAR
+        self.small = array("I", [0]) * LINEAR
         self.large: dict[int, int] = {}
 
     def record(self, microseconds: int) -> None:
@@ -35,22 +38,31 @@ class Latencies:
 
     def add(self, other: Latencies) -> None:
         """Count the values of `other`, too."""
-        self.small = [mine + theirs for mine, theirs in zip(self.small, other.small, strict=True)]
+        self.small = array("I", map(add, self.small, other.small))
         for value, count in other.large.items():
             self.large[value] = self.large.get(value, 0) + count
 
     def since(self, earlier: Latencies) -> Latencies:
         """Return what was counted after the copy `earlier` was made."""
         later = Latencies()
-        later.small = [now - then for now, then in zip(self.small, earlier.small, strict=True)]
+        later.small = array("I", map(sub, self.small, earlier.small))
         later.large = {value: count - earlier.large.get(value, 0) for value, count in self.large.items()}
         return later
 
     def copy(self) -> Latencies:
         """Return the counts of now."""
         same = Latencies()
-        same.small, same.large = self.small.copy(), self.large.copy()
+        same.small, same.large = self.small[:], self.large.copy()
         return same
+
+    def percentile(self, share: float) -> int:
+        """Return the value below or at which `share` per cent of the values lie; 0 without values."""
+        rest = share / 100 * (sum(self.small) + sum(self.large.values()))
+        for value, count in chain(enumerate(self.small), sorted(self.large.items())):
+            rest -= count
+            if count and rest <= 0:
+                return value
+        return 0
 
     def hdr(self) -> HdrHistogram:
         """Return them as an HDR histogram in microseconds, up to one hour."""

@@ -11,27 +11,54 @@ import errno
 import os
 import select
 from array import array
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Kind, Loss, Outcome, classify
 from .histogram import LINEAR
+from .history import HOLD, PING
+from .kernel import borrowed
+from .options import NONE
 from .stamp import difference
-from .wire import SECOND, Wire, clock, nanoseconds, port_of
+from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BATCH = 64
 LATE = SECOND // 100
-_EDGES = select.EPOLLIN | select.EPOLLET
+LATE_ANSWER = "no whole answer in time"
+_DATA = select.EPOLLIN
+_EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _NONE = -1
+
+
+@dataclass
+class Held:
+    """What became of the held connections and their pings; `seconds_to_open` up to the last one's proof."""
+
+    wanted: int = 0
+    opened: int = 0
+    alive: int = 0
+    pings_sent: int = 0
+    pings_ok: int = 0
+    skipped: int = 0
+    late: int = 0
+    seconds_to_open: float = 0.0
+
+    def add(self, other: Held) -> None:
+        """Add what another process holds."""
+        slowest = max(self.seconds_to_open, other.seconds_to_open)
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        self.seconds_to_open = slowest
 
 
 class Holder:
     """The held connections; numbers of connections are slots of the ring."""
 
     def __init__(self, wire: Wire) -> None:
-        """Begin with empty slots; `start` sets the clock of the ring."""
+        """Begin with empty slots; `start` says when the first connection is opened."""
         size = wire.options.connections
         self._wire = wire
         self._size = size
@@ -44,18 +71,15 @@ class Holder:
         self._opened = array("q", [0]) * size
         self._slot = array("i")
         self._partial: dict[int, bytes] = {}
-        self._started = 0
+        self._inspect = wire.options.tcp_info != NONE
+        self._started = self._ring = 0
         self._turn = 0
-        self.opened = 0
-        self.alive = 0
-        self.pings_sent = 0
-        self.pings_ok = 0
-        self.skipped = 0
-        self.late = 0
+        self.held = Held(wanted=size)
 
     def start(self, now: int) -> None:
-        """Set the moment at which slot 0 is due for the first time."""
+        """Begin at `now`: slot 0 is due when all are held, but after one interval at the latest."""
         self._started = now
+        self._ring = now + self._interval
 
     def adopt(self, slot: int, sock: Any) -> None:  # noqa: ANN401 - a bare _socket.socket
         """Hold the connection of `sock`, whose first ping has come back."""
@@ -64,28 +88,37 @@ class Holder:
             self._slot.extend([_NONE] * (descriptor + 1024 - len(self._slot)))
         self._slot[descriptor] = slot
         self._descriptor[slot] = descriptor
-        self._opened[slot] = clock()
+        now = self._opened[slot] = clock()
+        self.held.opened += 1
         self._wire.epoll.register(descriptor, _EDGES)
-        self.opened += 1
-        self.alive += 1
-        self.pings_sent += 1
-        self.pings_ok += 1
+        if self._wire.history:
+            self._wire.history.invoke(now, HOLD, slot)
+        self.held.seconds_to_open = (now - self._started) / SECOND
+        if self.held.opened == self._size:
+            self._ring = min(self._ring, now)
+        self.held.alive += 1
+        self.held.pings_sent += 1
+        self.held.pings_ok += 1
 
     def next_due(self) -> int:
         """Return when the next slot's turn comes."""
-        return self._started + self._turn * self._interval // self._size
+        return self._ring + self._turn * self._interval // self._size
+
+    def behind(self, now: int) -> bool:
+        """Return whether pings are late, so that nothing else should be begun."""
+        return bool(self.held.alive) and now - self.next_due() > LATE
 
     def ping(self, now: int) -> None:
         """Ping the slots whose turn has come, at most a batch of them so that answers are not starved."""
         size, interval = self._size, self._interval
-        due = (now - self._started) * size // interval + 1
+        due = (now - self._ring) * size // interval + 1
         pinged = 0
         while self._turn < due and pinged < BATCH:
             slot = self._turn % size
             if self._sent[slot]:
                 self._overdue(slot, now)
             elif self._descriptor[slot] != _NONE:
-                self._send(slot, self._started + self._turn * interval // size)
+                self._send(slot, self._ring + self._turn * interval // size)
                 pinged += 1
             self._turn += 1
 
@@ -94,20 +127,22 @@ class Holder:
         self._sequence[slot] = sequence
         self._due[slot] = due
         now = self._sent[slot] = clock()
-        self.late += now - due > LATE
+        self.held.late += now - due > LATE
+        if self._wire.history:
+            self._wire.history.invoke(now, PING, slot)
         try:
             os.write(self._descriptor[slot], self._wire.stamp(slot, sequence))
         except OSError as error:
             self._fail(slot, error)
         else:
-            self.pings_sent += 1
+            self.held.pings_sent += 1
 
     def _overdue(self, slot: int, now: int) -> None:
         """Count a turn that passes because the last answer has not come; give up when it is too late."""
         if now - self._sent[slot] >= self._patience:
-            self._end(slot, Outcome.TIMEOUT_REPLY, "no whole answer in time")
+            self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
         else:
-            self.skipped += 1
+            self.held.skipped += 1
 
     def receive(self, events: Iterable[tuple[int, int]]) -> list[int]:
         """Read the answers on held connections; return the descriptors that are not held."""
@@ -115,10 +150,13 @@ class Holder:
         slots, sequence, sent, stamp = self._slot, self._sequence, self._sent, wire.stamp
         known, small, limit, read = len(slots), wire.reply.small, wire.options.size + 1, os.read
         others = []
-        for descriptor, _ in events:
+        for descriptor, event in events:
             slot = slots[descriptor] if descriptor < known else _NONE
             if slot == _NONE:
                 others.append(descriptor)
+                continue
+            if event != _DATA:
+                self._read_to_the_end(slot)
                 continue
             try:
                 answer = read(descriptor, limit)
@@ -133,19 +171,34 @@ class Holder:
             took = (now - sent[slot]) // 1000
             if took < LINEAR:
                 small[took] += 1
+                self._settle(slot, now)
             else:
-                wire.reply.record(took)
-            self._correct(now - self._due[slot])
-            sent[slot] = 0
-            self.pings_ok += 1
+                self._prove(slot, now)
         return others
 
-    def _correct(self, took: int) -> None:
-        """Count a latency from the turn on, and those that the turns skipped meanwhile would have seen."""
-        record = self._wire.corrected.record
-        while took > 0:
-            record(took // 1000)
+    def _read_to_the_end(self, slot: int) -> None:
+        """Read and judge all that has come before the peer's end of the connection, and that end."""
+        descriptor = self._descriptor[slot]
+        while self._descriptor[slot] == descriptor:
+            try:
+                answer = os.read(descriptor, self._wire.options.size + 1)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(slot, error)
+            else:
+                self._take(slot, answer)
+
+    def _settle(self, slot: int, now: int) -> None:
+        """Enter a right and whole answer, whose latency since the send is counted."""
+        took = now - self._due[slot]
+        while took > 0:  # what the turns skipped meanwhile would have seen counts, too
+            self._wire.corrected.record(took // 1000)
             took -= self._interval
+        self._sent[slot] = 0
+        self.held.pings_ok += 1
+        if self._wire.history:
+            self._wire.history.ok(now, PING, slot)
 
     def _take(self, slot: int, data: bytes) -> None:
         """Judge an answer that is not simply the whole right one."""
@@ -154,7 +207,7 @@ class Holder:
         if not data:
             self._end(slot, Outcome.CLOSED_EARLY, "end of stream")
         elif answer == expected:
-            self._prove(slot)
+            self._prove(slot, clock())
         elif expected.startswith(answer):
             self._partial[slot] = answer
         else:
@@ -163,13 +216,14 @@ class Holder:
                 slot, Outcome.WRONG_BYTES, difference(sent, answer) if expected else "bytes nobody asked for"
             )
 
-    def _prove(self, slot: int) -> None:
-        """Count an answer that came in pieces."""
-        now = clock()
-        self._wire.reply.record((now - self._sent[slot]) // 1000)
-        self._correct(now - self._due[slot])
-        self._sent[slot] = 0
-        self.pings_ok += 1
+    def _prove(self, slot: int, now: int) -> None:
+        """Judge a right and whole answer by its age: one that came too late is lost."""
+        took = now - self._sent[slot]
+        if took >= self._patience:
+            self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            return
+        self._wire.reply.record(took // 1000)
+        self._settle(slot, now)
 
     def _fail(self, slot: int, error: OSError) -> None:
         code = error.errno or 0
@@ -177,9 +231,13 @@ class Holder:
 
     def _end(self, slot: int, outcome: Outcome, reason: str) -> None:
         """Enter a held connection as lost and close it."""
-        now, port = clock(), port_of(self._descriptor[slot])
+        now = clock()
+        with borrowed(self._descriptor[slot]) as sock:
+            port = own_port(sock)
+            retransmits = self._wire.connections.read_from(sock) if self._inspect else None
         age = now - self._opened[slot]
-        self._wire.accounts.lose(Loss(now, Kind.HOLD, slot, outcome, reason, port, age))
+        self._wire.lose(Loss(now, Kind.HOLD, slot, outcome, reason, port, age, retransmits))
+        self.held.alive -= 1
         self._close(slot)
 
     def _close(self, slot: int) -> None:
@@ -187,7 +245,6 @@ class Holder:
         self._slot[descriptor] = self._descriptor[slot] = _NONE
         self._sent[slot] = 0
         self._partial.pop(slot, None)
-        self.alive -= 1
         os.close(descriptor)
 
     def outstanding(self, now: int) -> int:
@@ -195,7 +252,7 @@ class Holder:
         waiting = [slot for slot, sent in enumerate(self._sent) if sent]
         for slot in waiting:
             if now - self._sent[slot] >= self._patience:
-                self._end(slot, Outcome.TIMEOUT_REPLY, "no whole answer in time")
+                self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
         return sum(1 for slot in waiting if self._sent[slot])
 
     def abandon(self) -> None:
@@ -204,11 +261,19 @@ class Holder:
             if sent:
                 self._end(slot, Outcome.LOCAL_ERROR, "interrupted")
 
-    def close(self) -> None:
-        """Close the connections that have lived to the end and enter them as ok."""
-        self._wire.accounts.classes[Kind.HOLD][Outcome.OK] += self.alive
-        survivors = self.alive
+    def descriptors(self) -> list[int]:
+        """Return the descriptors of the living."""
+        return [descriptor for descriptor in self._descriptor if descriptor != _NONE]
+
+    def account(self) -> None:
+        """Enter the connections that have lived to the end as ok."""
+        now = clock()
+        self._wire.accounts.classes[Kind.HOLD][Outcome.OK] += self.held.alive
         for slot, descriptor in enumerate(self._descriptor):
-            if descriptor != _NONE:
-                self._close(slot)
-        self.alive = survivors
+            if descriptor != _NONE and self._wire.history:
+                self._wire.history.ok(now, HOLD, slot)
+
+    def close(self) -> None:
+        """Close the living."""
+        for descriptor in self.descriptors():
+            os.close(descriptor)

@@ -7,24 +7,25 @@ costs five system calls and no epoll. Only what is not ready yet is given to epo
 
 from __future__ import annotations
 
-import _socket
 import errno
 import select
-import socket
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Kind, Loss, Outcome, classify
 from .histogram import LINEAR
+from .history import OPEN
+from .options import ALL, NONE
 from .stamp import difference
-from .wire import SECOND, SLOW_CONNECT, Wire, clock, nanoseconds, own_port
+from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 BACK_OFF = SECOND // 100
-_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
-_UNDER_WAY = (0, errno.EINPROGRESS)
+EINPROGRESS = errno.EINPROGRESS  # in this module, for the loops: a name less to look up
+HOLD, CHURN = Kind
 
 
 class Attempt:
@@ -50,81 +51,102 @@ class Opener:
         """Open nothing yet."""
         self._wire = wire
         self._adopt = adopt
+        self._fresh: deque[tuple[Any, bytes, int, Kind, int]] = deque()
         self._connecting: dict[int, Attempt] = {}
         self._replying: dict[int, Attempt] = {}
         self._connect_timeout = nanoseconds(wire.options.connect_timeout)
         self._reply_timeout = nanoseconds(wire.options.reply_timeout)
+        self._inspect = wire.options.tcp_info != NONE
+        self._inspect_all = wire.options.tcp_info == ALL
         self.resume_at = 0
 
     @property
     def pending(self) -> int:
         """Return how many attempts are under way."""
+        return len(self._fresh) + len(self._connecting) + len(self._replying)
+
+    @property
+    def fresh(self) -> int:
+        """Return how many attempts wait for `read`."""
+        return len(self._fresh)
+
+    @property
+    def watched(self) -> int:
+        """Return how many attempts wait for epoll."""
         return len(self._connecting) + len(self._replying)
 
-    def sweep(self, kind: Kind, numbers: Iterable[int]) -> int:
-        """Open a connection for each number, all before the first answer is read; return how many were tried.
+    def open(self, kind: Kind, numbers: range) -> int:
+        """Connect and send for each number; return how many were tried.
 
         They are fewer when this machine is out of descriptors or ports: opening then rests until `resume_at`.
         """
         wire = self._wire
-        family, address, stamp, small = wire.family, wire.address, wire.stamp, wire.connect.small
-        opened: list[tuple[Any, int, bytes, int, int]] = []
-        tried = 0
-        self.resume_at = 0
+        make, address, stamp = wire.make_socket, wire.target.address, wire.stamp.first
+        base = wire.stamp.base
+        small, add, history = wire.connect.small, self._fresh.append, wire.history
+        self.resume_at = tried = 0
         for number in numbers:
-            if self.resume_at:
-                break
             tried += 1
             sock = None
-            message = stamp(number, 0)
+            message = stamp(base + number)
             started = clock()
+            if history:
+                history.invoke(started, OPEN, number)
             try:
-                sock = _socket.socket(family, _STREAM, 0)
+                sock = make()
                 code = sock.connect_ex(address)
                 connected = clock()
-                if code not in _UNDER_WAY:
+                if code and code != EINPROGRESS:
                     raise OSError(code, "connect")  # noqa: TRY301
                 sock.send(message)
             except OSError as error:
                 self._delay(Attempt(sock, kind, number, message, started), error)
+                if self.resume_at:
+                    break
                 continue
             took = (connected - started) // 1000
             if took < LINEAR:
                 small[took] += 1
             else:
                 wire.connect.record(took)
-            opened.append((sock, number, message, started, connected))
+            add((sock, message, connected, kind, number))
         wire.accounts.attempts[kind] += tried
-        self._read(kind, opened)
         return tried
 
-    def _read(self, kind: Kind, opened: list[tuple[Any, int, bytes, int, int]]) -> None:
-        """Read the answers that are there and leave the others to epoll."""
+    def read(self, count: int) -> None:
+        """Read the answers of the `count` oldest connections, and leave what is not there yet to epoll."""
         wire = self._wire
-        small, limit, hold = wire.reply.small, wire.options.size + 1, kind is Kind.HOLD
+        small, limit, history = wire.first_reply.small, wire.options.size + 1, wire.history
+        take, inspect = self._fresh.popleft, self._inspect_all
         proven = 0
-        for sock, number, message, started, connected in opened:
+        for _ in range(min(count, len(self._fresh))):
+            sock, message, connected, kind, number = take()
             try:
                 answer = sock.recv(limit)
             except OSError as error:
-                self._await(Attempt(sock, kind, number, message, started), connected, error)
+                self._await(Attempt(sock, kind, number, message, connected), error)
                 continue
             if answer != message:
-                attempt = Attempt(sock, kind, number, message, started)
-                self._await(attempt, connected, None)
+                attempt = Attempt(sock, kind, number, message, connected)
+                self._await(attempt, None)
                 self._take(attempt, answer)
                 continue
-            took = (clock() - connected) // 1000
+            now = clock()
+            took = (now - connected) // 1000
             if took < LINEAR:
                 small[took] += 1
             else:
-                wire.reply.record(took)
-            if hold:
+                wire.first_reply.record(took)
+            if history:
+                history.ok(now, OPEN, number)
+            if kind is HOLD:
                 self._adopt(number, sock)
             else:
+                if inspect:
+                    wire.connections.read_from(sock)
                 sock.close()
                 proven += 1
-        wire.accounts.classes[kind][Outcome.OK] += proven
+        wire.accounts.classes[CHURN][Outcome.OK] += proven
 
     def _delay(self, attempt: Attempt, error: OSError) -> None:
         """Leave a connect under way to epoll; end the attempt when `error` says anything else."""
@@ -135,9 +157,9 @@ class Opener:
         self._connecting[descriptor] = attempt
         self._wire.epoll.register(descriptor, _EDGES)
 
-    def _await(self, attempt: Attempt, connected: int, error: OSError | None) -> None:
+    def _await(self, attempt: Attempt, error: OSError | None) -> None:
         """Leave an answer under way to epoll; end the attempt when `error` says anything else."""
-        attempt.connected = connected
+        attempt.connected = attempt.started
         if error is not None and error.errno != errno.EAGAIN:
             self._fail(attempt, error)
             return
@@ -165,20 +187,22 @@ class Opener:
         attempt.connected = connected
         took = connected - attempt.started
         self._wire.connect.record(took // 1000)
-        self._wire.accounts.slow_connects += took >= SLOW_CONNECT
+        self._wire.accounts.slow_connects += took >= SECOND
         descriptor = attempt.sock.fileno()
         self._replying[descriptor] = self._connecting.pop(descriptor)
 
     def _receive(self, attempt: Attempt) -> None:
-        """Read what has come and judge it."""
-        try:
-            data = attempt.sock.recv(len(attempt.message) + 1 - len(attempt.answer))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._fail(attempt, error)
-            return
-        self._take(attempt, data)
+        """Read and judge all that has come: epoll tells only once of data with an end right behind it."""
+        descriptor = attempt.sock.fileno()
+        while self._replying.get(descriptor) is attempt:
+            try:
+                data = attempt.sock.recv(len(attempt.message) + 1 - len(attempt.answer))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(attempt, error)
+            else:
+                self._take(attempt, data)
 
     def _take(self, attempt: Attempt, data: bytes) -> None:
         """Judge the answer so far, of which `data` is new: nothing new means that the peer has closed."""
@@ -192,12 +216,17 @@ class Opener:
 
     def _prove(self, attempt: Attempt) -> None:
         """Enter a right and whole answer that epoll had to wait for."""
+        now = clock()
         self._forget(attempt)
-        self._wire.reply.record((clock() - attempt.connected) // 1000)
-        if attempt.kind is Kind.HOLD:
+        self._wire.first_reply.record((now - attempt.connected) // 1000)
+        if self._wire.history:
+            self._wire.history.ok(now, OPEN, attempt.number)
+        if attempt.kind is HOLD:
             self._wire.epoll.unregister(attempt.sock.fileno())
             self._adopt(attempt.number, attempt.sock)
         else:
+            if self._inspect:
+                self._wire.connections.read_from(attempt.sock)
             attempt.sock.close()
             self._wire.accounts.classes[Kind.CHURN][Outcome.OK] += 1
 
@@ -211,14 +240,16 @@ class Opener:
 
     def _end(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
         """Enter an attempt that ended badly and close its socket."""
-        port = 0
+        port, retransmits = 0, None
         if attempt.sock is not None:
             self._forget(attempt)
             port = own_port(attempt.sock)
+            retransmits = self._wire.connections.read_from(attempt.sock) if self._inspect else None
             attempt.sock.close()
         now = clock()
         age = now - attempt.started
-        self._wire.accounts.lose(Loss(now, attempt.kind, attempt.number, outcome, reason, port, age))
+        loss = Loss(now, attempt.kind, attempt.number, outcome, reason, port, age, retransmits)
+        self._wire.lose(loss)
 
     def _forget(self, attempt: Attempt) -> None:
         descriptor = attempt.sock.fileno()

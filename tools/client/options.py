@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 LONGEST_RUN = 86400.0
 MOST_CONNECTIONS = 1_000_000
 MOST_PROCESSES = 64
+MOST_SOURCES = 1024
+NONE, SLOW, ALL = "none", "slow", "all"
 
 _EPILOG = """\
 examples:
@@ -50,7 +53,14 @@ class Options:
     count: int = 0
     connect_timeout: float = 5.0
     reply_timeout: float = 5.0
+    procs: int = 1
+    source: tuple[str, ...] = ()
+    tcp_info: str = SLOW
+    counters: tuple[tuple[str, str], ...] = ()
+    haproxy: str = ""
     json: Path | None = None
+    history: Path | None = None
+    plot: Path | None = None
     quiet: bool = False
 
     @property
@@ -83,6 +93,30 @@ def _target(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    """Return the addresses in A,B,C; FIRST-LAST stands for a whole range."""
+    found: list[str] = []
+    for item in text.split(","):
+        first, dash, last = item.partition("-")
+        try:
+            low, high = ipaddress.ip_address(first), ipaddress.ip_address(last if dash else first)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        span = int(high) - int(low) + 1
+        if low.version != high.version or not 0 < span <= MOST_SOURCES:
+            raise argparse.ArgumentTypeError(f"{item!r} is no range of at most {MOST_SOURCES} addresses")
+        found += [str(low + step) for step in range(span)]
+    return tuple(found)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Return name and command of NAME=COMMAND."""
+    name, equals, command = text.partition("=")
+    if not (name and equals and command):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND")
+    return name, command
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="client",
@@ -94,8 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     add("target", metavar="HOST:PORT", type=_target, help="the echo service, or the load balancer before it")
     seconds = _bounded(float, 0.001, LONGEST_RUN)
     _add_load(parser, seconds)
-    add("--json", metavar="FILE", type=Path, help="write the summary here as JSON")
-    add("-q", "--quiet", action="store_true", help="no line a second, only the summary")
+    _add_evidence(parser)
+    _add_output(parser)
     return parser
 
 
@@ -128,8 +162,37 @@ def _add_load(parser: argparse.ArgumentParser, seconds: Callable[[str], float]) 
         default=SMALLEST,
         help="bytes of a ping (16)",
     )
+    add("--procs", metavar="P", type=_bounded(int, 1, MOST_PROCESSES), default=1, help="share it among P")
+    add("--source", metavar="A,B-C", type=_addresses, default=(), help="connect from these addresses in turn")
     add("--connect-timeout", metavar="S", type=seconds, default=5.0, help="give up a connect after S (5)")
     add("--reply-timeout", metavar="S", type=seconds, default=5.0, help="give up an answer after S (5)")
+
+
+def _add_evidence(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("evidence").add_argument
+    add(
+        "--tcp-info",
+        choices=(NONE, SLOW, ALL),
+        default=SLOW,
+        help="ask the kernel about no connection; the held, lost and slow ones; or all",
+    )
+    add(
+        "--counters",
+        metavar="NAME=COMMAND",
+        type=_named,
+        action="append",
+        default=[],
+        help="prints /proc/net/snmp and netstat of another host of the path; run before and after",
+    )
+    add("--haproxy", metavar="URL", default="", help="HAProxy's CSV page: which backend served how many")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("output").add_argument
+    add("--json", metavar="FILE", type=Path, help="write the summary here as JSON")
+    add("--history", metavar="FILE", type=Path, help="write every operation here, a JSON object a line")
+    add("--plot", metavar="FILE", type=Path, help="draw the connections over time here as SVG")
+    add("-q", "--quiet", action="store_true", help="no line a second, only the summary")
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -139,9 +202,14 @@ def parse(arguments: list[str] | None = None) -> Options:
     """
     found = vars(_parser().parse_args(arguments))
     host, port = found.pop("target")
+    found["counters"] = tuple(found["counters"])
     options = Options(host=host, port=port, **found)
     if not options.connections and not options.churn:
         raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
     if (options.rate or options.count) and not options.churn:
         raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
+    if options.concurrency < options.procs:
+        raise UsageError(
+            f"--concurrency {options.concurrency} cannot be shared among --procs {options.procs}"
+        )
     return options

@@ -2,71 +2,156 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .accounts import Kind, Outcome
-from .wire import SECOND
+from .accounts import Accounts, Kind, Outcome, Verdict
+from .kernel import TELLING
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .wire import Wire
+    from .options import Options
+    from .timeline import Row
+    from .worker import Result
+
+SHOWN_REASONS = 10
 
 
-def summarise(wire: Wire, engine: Engine) -> dict[str, Any]:
-    """Return the summary of a finished run; README.md says what each key means."""
-    accounts, holder = wire.accounts, engine.holder
+@dataclass
+class Report:
+    """A finished run; `signal` ended it early, `doubts` say what it could not tell."""
+
+    options: Options
+    result: Result
+    seconds: float = 0.0
+    signal: str = ""
+    doubts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    backends: dict[str, dict[str, int]] = field(default_factory=dict)
+    timeline: list[Row] = field(default_factory=list)
+
+    def verdict(self) -> Verdict:
+        """Return the verdict: a loss weighs more than a doubt."""
+        if self.result.accounts.lost:
+            return Verdict.LOST
+        return Verdict.COULD_NOT_TELL if self.doubts else Verdict.NOTHING_LOST
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary; README.md says what each key means."""
+        accounts, result = self.result.accounts, self.result
+        held = asdict(result.held)
+        held["alive_at_end"] = held.pop("alive")
+        return {
+            "target": f"{self.options.host}:{self.options.port}",
+            "verdict": self.verdict().name.lower(),
+            "doubts": self.doubts,
+            "warnings": self.warnings,
+            "seconds": self.seconds,
+            "cpu_seconds": result.cpu,
+            "signal": self.signal,
+            "attempts": accounts.total,
+            "lost": accounts.lost,
+            **_classes(accounts),
+            "reasons": dict(accounts.reasons.most_common()),
+            "losses": [loss._asdict() for loss in accounts.losses],
+            "slow_connects": accounts.slow_connects,
+            "held": held,
+            "latency_ms": {
+                "connect": result.connect.summary(),
+                "first_reply": result.first_reply.summary(),
+                "reply": result.reply.summary(),
+                "corrected": result.corrected.summary(),
+            },
+            "tcp_info": {
+                "connections": result.connections.read,
+                "with_retransmits": result.connections.with_retransmits,
+                "retransmits": result.connections.retransmits,
+                "rtt_ms": result.connections.rtt.summary(),
+            },
+            "counters": self.counters,
+            "backends": self.backends,
+            "timeline": self.timeline,
+        }
+
+
+def doubts(options: Options, result: Result, signal: str) -> list[str]:
+    """Return why the run cannot tell all that it was asked for."""
+    accounts = result.accounts
+    found = list(result.troubles)
+    if not accounts.total:
+        found.append("nothing was tried")
+    if local := accounts.of(Outcome.LOCAL_ERROR):
+        found.append(f"{local} attempts failed on this machine itself")
+    if accounts.unfinished:
+        found.append(f"{accounts.unfinished} attempts have no class: the accounts do not add up")
+    if not signal and (untried := options.connections - accounts.attempts[Kind.HOLD]) > 0:
+        found.append(f"{untried} of {options.connections} connections to hold were never tried: time was up")
+    return found
+
+
+def _classes(accounts: Accounts) -> dict[str, Any]:
     return {
-        "target": f"{wire.options.host}:{wire.options.port}",
-        "verdict": accounts.verdict().name.lower(),
-        "seconds": (engine.ended - engine.started) / SECOND,
-        "signal": engine.signal,
-        "attempts": accounts.total,
-        "lost": accounts.lost,
         "classes": {outcome: accounts.of(outcome) for outcome in Outcome},
         "by_kind": {
             kind: {"attempts": accounts.attempts[kind]}
             | {outcome: accounts.classes[kind][outcome] for outcome in Outcome}
             for kind in Kind
         },
-        "reasons": dict(accounts.reasons.most_common()),
-        "losses": [loss._asdict() for loss in accounts.losses],
-        "slow_connects": accounts.slow_connects,
-        "held": {
-            "wanted": wire.options.connections,
-            "opened": holder.opened,
-            "alive_at_end": holder.alive,
-            "pings_sent": holder.pings_sent,
-            "pings_ok": holder.pings_ok,
-            "skipped": holder.skipped,
-            "late": holder.late,
-        },
-        "latency_ms": {
-            "connect": wire.connect.summary(),
-            "reply": wire.reply.summary(),
-            "corrected": wire.corrected.summary(),
-        },
     }
 
 
-def to_text(summary: dict[str, Any]) -> str:
+def to_text(report: Report) -> str:
     """Return the summary as lines for people."""
-    held, classes = summary["held"], summary["classes"]
-    verdict = summary["verdict"].replace("_", " ")
+    accounts, verdict = report.result.accounts, report.verdict().name.lower().replace("_", " ")
+    classes = ", ".join(f"{outcome} {accounts.of(outcome)}" for outcome in Outcome if accounts.of(outcome))
     lines = [
-        f"{verdict}: {summary['attempts']} attempts in {summary['seconds']:.1f} s, {summary['lost']} lost",
-        "  " + ", ".join(f"{name} {count}" for name, count in classes.items() if count),
+        f"{verdict}: {accounts.total} attempts in {report.seconds:.1f} s, {accounts.lost} lost",
+        f"  {classes or 'no attempt'}; connects of a second or more: {accounts.slow_connects}",
+        *_held_lines(report),
+        *_evidence_lines(report),
+        *(f"  {reason}: {count}" for reason, count in accounts.reasons.most_common(SHOWN_REASONS)),
+        *(f"  could not tell: {doubt}" for doubt in report.doubts),
     ]
-    if held["wanted"]:
-        lines.append(
-            f"  held {held['opened']} of {held['wanted']}, alive at the end {held['alive_at_end']}; pings "
-            f"{held['pings_ok']} of {held['pings_sent']} ok, {held['skipped']} skipped, {held['late']} late"
-        )
-    lines.append(f"  connects of a second or more: {summary['slow_connects']}")
-    lines += [f"  {reason}: {count}" for reason, count in list(summary["reasons"].items())[:10]]
-    for name, values in summary["latency_ms"].items():
-        if values["count"]:
-            numbers = "  ".join(
-                f"{key} {value:.3f}" for key, value in values.items() if key not in ("count", "hdr")
-            )
-            lines.append(f"  {name:9} ms  {numbers}")
+    if report.signal:
+        lines.insert(1, f"  ended early by {report.signal}")
     return "\n".join(lines)
+
+
+def _held_lines(report: Report) -> list[str]:
+    held = report.result.held
+    if not held.wanted:
+        return []
+    pings = f"{held.pings_ok} of {held.pings_sent} ok, {held.skipped} skipped, {held.late} late"
+    return [f"  held {held.opened} of {held.wanted}, alive at the end {held.alive}; pings {pings}"]
+
+
+def _evidence_lines(report: Report) -> list[str]:
+    result = report.result
+    lines = []
+    for name, latencies in (
+        ("connect", result.connect),
+        ("first reply", result.first_reply),
+        ("reply", result.reply),
+        ("corrected", result.corrected),
+    ):
+        summary = latencies.summary()
+        if summary.pop("count"):
+            summary.pop("hdr")
+            lines.append(
+                f"  {name:11} ms  " + "  ".join(f"{key} {value:.3f}" for key, value in summary.items())
+            )
+    if result.connections.read:
+        lines.append(
+            f"  TCP_INFO of {result.connections.read}: {result.connections.retransmits} retransmits "
+            f"on {result.connections.with_retransmits} connections"
+        )
+    for name, counters in report.counters.items():
+        moved = ", ".join(
+            f"{counter} +{count}" for counter, count in counters.items() if count and counter in TELLING
+        )
+        lines.append(f"  counters of {name}: {moved or 'no loss, no reset, no retransmit'}")
+    for name, numbers in report.backends.items():
+        lines.append(
+            f"  backend {name}: {numbers['sessions']} connections, {numbers['open']} open at the end"
+        )
+    return lines

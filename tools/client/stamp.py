@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,30 +13,39 @@ if TYPE_CHECKING:
 SMALLEST = 16
 LARGEST = 16384
 
-_HEADER = struct.Struct("!QIHH")
+_HEADER = struct.Struct("!HHIQ")
 _MARK = 0xA55A
 _TURNS = 256
 _PATTERN = random.Random(_MARK).randbytes(LARGEST + _TURNS)  # noqa: S311 - a pattern, not a secret
 
 
-def make_stamp(run: int, process: int, size: int) -> Callable[[int, int], bytes]:
-    """Return the function (connection number, sequence number) -> the `size` bytes of that ping.
+class Stamp:
+    """Makes the pings of one process, `size` bytes each.
 
-    The first 16 bytes are run (24 bits), process (8), connection (32), sequence (32), length (16) and a mark;
-    the rest is cut from a pattern at a place that depends on connection and sequence.
+    The first 16 bytes are length (16 bits), a mark (16), sequence (32), run (24), process (8) and connection
+    (32); the rest is cut from a pattern at a place that depends on connection and sequence.
     """
-    base = (run & 0xFFFFFF) << 40 | (process & 0xFF) << 32
-    pack = _HEADER.pack
-    rest = size - SMALLEST
 
-    def short(number: int, sequence: int) -> bytes:
-        return pack(base + number, sequence, SMALLEST, _MARK)
+    def __init__(self, run: int, process: int, size: int) -> None:
+        """Prepare for run number `run` (its lowest 24 bits) and process number `process`."""
+        self.base = (run & 0xFFFFFF) << 40 | (process & 0xFF) << 32
+        self._size = size
+        self._rest = size - SMALLEST
+        self.first = self._first()
 
-    def long(number: int, sequence: int) -> bytes:
+    def __call__(self, number: int, sequence: int) -> bytes:
+        """Return ping number `sequence` of connection `number`."""
+        header = _HEADER.pack(self._size, _MARK, sequence, self.base + number)
+        if not self._rest:
+            return header
         turn = (number + sequence) % _TURNS
-        return pack(base + number, sequence, size, _MARK) + _PATTERN[turn : turn + rest]
+        return header + _PATTERN[turn : turn + self._rest]
 
-    return long if rest else short
+    def _first(self) -> Callable[[int], bytes]:
+        """Return what makes the first ping of connection (`base` + number): without Python code if it can."""
+        if not self._rest:
+            return partial(_HEADER.pack, self._size, _MARK, 0)
+        return lambda identity: self(identity - self.base, 0)
 
 
 def difference(expected: bytes, found: bytes) -> str:
@@ -44,10 +54,8 @@ def difference(expected: bytes, found: bytes) -> str:
         return "more bytes than were sent"
     if len(found) < SMALLEST:
         return "altered"
-    (right, sequence, _, _), (identity, other, _, mark) = (
-        _HEADER.unpack_from(expected),
-        _HEADER.unpack_from(found),
-    )
+    _, _, sequence, right = _HEADER.unpack_from(expected)
+    _, mark, other, identity = _HEADER.unpack_from(found)
     if mark != _MARK or identity >> 40 != right >> 40:
         return "not a ping of this run"
     if identity != right:

@@ -1,0 +1,1 @@
+"""Tests of the load client against a server that misbehaves on purpose."""

@@ -1,0 +1,1 @@
+"""The load client beside others on the same work, in one run."""

@@ -1,0 +1,143 @@
+"""Several processes on one run: started together, told to stop together, added up."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+from .stop import SIGNALS, Stop
+from .timeline import Sample
+from .worker import Result, Worker, share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+    from .options import Options
+    from .wire import Target
+
+_FORK = multiprocessing.get_context("fork")
+PATIENCE = 10.0
+
+
+class Crew:
+    """The processes of a run; the same face as a single Worker."""
+
+    def __init__(self, options: Options, target: Target, run: int, stop: Stop) -> None:
+        """Start `options.procs` processes, which begin at once."""
+        self._stop = stop
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for process in range(options.procs):
+            here, there = _FORK.Pipe()
+            hire = partial(Worker, share(options, process), target, run, process, stop)
+            arguments = (hire, stop, there, [*self._pipes, here])
+            child = _FORK.Process(target=_work, args=arguments, daemon=True)
+            child.start()
+            there.close()
+            self._pipes.append(here)
+            self._processes.append(child)
+
+    def run(self, tell: Callable[[Sample], None]) -> Result:
+        """Wait for all; tell a sample a second, added up; return the results added up."""
+        results = Result()
+        samples = _Samples(tell, len(self._pipes))
+        with self._pass_on_signals():
+            waiting = dict(enumerate(self._pipes))
+            while waiting:
+                ready = wait(waiting.values())
+                for process in [process for process, pipe in waiting.items() if pipe in ready]:
+                    message = _receive(waiting[process])
+                    if isinstance(message, Sample):
+                        samples.add(process, message)
+                        continue
+                    del waiting[process]
+                    samples.leave(process)
+                    results.add(message or _missing(process))
+        return results
+
+    def close(self) -> None:
+        """Let them close what lives, and end."""
+        for pipe in self._pipes:
+            pipe.close()  # each process waits for this
+        for process in self._processes:
+            process.join(PATIENCE)
+            process.kill()
+
+    @contextmanager
+    def _pass_on_signals(self) -> Iterator[None]:
+        """Pass each request to stop on to the processes."""
+
+        def handle(number: int, _frame: object) -> None:
+            self._stop.request(signal.Signals(number).name)
+            for process in self._processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid or 0, signal.SIGTERM)
+
+        before = {number: signal.signal(number, handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Samples:
+    """Adds up the samples of one second; those who have left do not count."""
+
+    def __init__(self, tell: Callable[[Sample], None], processes: int) -> None:
+        self._tell = tell
+        self._last: dict[int, Sample] = {}
+        self._fresh: set[int] = set()
+        self._waiting = set(range(processes))
+
+    def add(self, process: int, sample: Sample) -> None:
+        self._last[process] = sample
+        self._fresh.add(process)
+        self._tell_when_complete()
+
+    def leave(self, process: int) -> None:
+        self._waiting.discard(process)
+        self._tell_when_complete()
+
+    def _tell_when_complete(self) -> None:
+        if self._fresh and self._waiting <= self._fresh:
+            total = Sample()
+            for sample in self._last.values():
+                total.add(sample)
+            self._fresh.clear()
+            self._tell(total)
+
+
+def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result or None
+    try:
+        return pipe.recv()
+    except EOFError:
+        return None
+
+
+def _missing(process: int) -> Result:
+    return Result(troubles=[f"process {process} died: nobody knows what it did"])
+
+
+def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: list[Connection]) -> None:
+    """Be one process: hire a worker, report, wait until the connections may be closed.
+
+    The parent's ends of the pipes are closed here, so that its death is seen.
+    """
+    for end in inherited:
+        end.close()
+    os.setpgrp()  # signals come from the parent alone, which passes each on once
+    with stop.on_signals(signal.SIGTERM), suppress(BrokenPipeError, ConnectionResetError, EOFError):
+        try:
+            worker = hire()
+        except OSError as error:
+            pipe.send(Result(troubles=[str(error)]))
+        else:
+            pipe.send(worker.run(pipe.send))
+        pipe.recv()

@@ -1,0 +1,129 @@
+"""A whole run: look at the limits, load, read the evidence, report."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import TYPE_CHECKING
+
+from . import backends, history, kernel, limits
+from .crew import Crew
+from .kernel import EvidenceError
+from .options import Options, UsageError
+from .plot import svg
+from .report import Report, doubts
+from .timeline import Row, Sample, Timeline
+from .wire import resolve
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .backends import Server
+    from .stop import Stop
+    from .wire import Target
+
+Counters = dict[str, dict[str, int]]
+OWN = "client"
+
+
+def prepare(options: Options) -> Target:
+    """Return the target when this machine allows the run. Raises UsageError with the remedy when not."""
+    target = resolve(options)
+    limits.check_sources(target)
+    limits.check_self_connect(target)
+    limits.check_ports(options, target)
+    limits.raise_descriptors(options)
+    for path in (options.json, options.history, options.plot):
+        if path:
+            _write(path, "")
+    return target
+
+
+def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
+    """Return the report of a run; `show` is given a row of the timeline once a second.
+
+    Raises UsageError when it cannot begin. The files are written by `write`.
+    """
+    target = prepare(options)
+    warnings = limits.warnings(options, target)
+    timeline = Timeline()
+    identity = random.SystemRandom().getrandbits(24)
+
+    def tell(sample: Sample) -> None:
+        show(timeline.add(sample))
+
+    try:
+        before = _counters(options), _statistics(options)
+    except EvidenceError as error:
+        raise UsageError(str(error)) from error
+    started = time.monotonic()
+    worker = _crew(options, target, identity, stop)
+    result = worker.run(tell)
+    seconds = time.monotonic() - started
+    report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
+    report.timeline = timeline.rows
+    _add_evidence(report, *before)
+    worker.close()
+    _merge_histories(report)
+    return report
+
+
+def _crew(options: Options, target: Target, identity: int, stop: Stop) -> Worker | Crew:
+    if options.procs > 1:
+        return Crew(options, target, identity, stop)
+    return Worker(options, target, identity, 0, stop)
+
+
+def write(report: Report) -> None:
+    """Write the files that were asked for; one that cannot be written becomes a doubt of the report."""
+    options = report.options
+    try:
+        if options.plot:
+            _write(options.plot, svg(report.timeline, f"connections to {options.host}:{options.port}"))
+        if options.json:
+            _write(options.json, json.dumps(report.to_json(), indent=1) + "\n")
+    except UsageError as error:
+        report.doubts.append(str(error))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def _counters(options: Options) -> Counters:
+    others = {name: kernel.read_counters(name, command) for name, command in options.counters}
+    return {OWN: kernel.read_own_counters(), **others}
+
+
+def _statistics(options: Options) -> dict[str, Server]:
+    return backends.read_statistics(options.haproxy) if options.haproxy else {}
+
+
+def _add_evidence(report: Report, counters: Counters, statistics: dict[str, Server]) -> None:
+    """Read the counters again, before the held connections are closed, and enter what has moved."""
+    try:
+        after = _counters(report.options)
+        report.counters = {name: kernel.deltas(counters[name], after[name]) for name in after}
+        report.backends = backends.distribution(statistics, _statistics(report.options))
+    except EvidenceError as error:
+        report.doubts.append(str(error))
+
+
+def _merge_histories(report: Report) -> None:
+    path = report.options.history
+    if not path or report.options.procs == 1:
+        return
+    parts = [history.part(path, process) for process in range(report.options.procs)]
+    try:
+        history.merge(path, parts)
+    except OSError as error:
+        report.doubts.append(f"{path}: {error.strerror}: the parts of the history are beside it")
+    else:
+        for each in parts:
+            each.unlink()
