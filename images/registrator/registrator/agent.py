@@ -33,6 +33,7 @@ def connect(uri: str) -> consul.Consul:
         given |= {"host": host, "port": parts.port or 8500}
     client = consul.Consul(**given)
     client.http.session.trust_env = False
+    client.http.session.headers["Accept-Encoding"] = "identity"
     if parts.scheme == "consul-unix":
         client.http.session.mount(
             "http://", UnixHTTPAdapter(f"http+unix://{parts.netloc}{parts.path}", LIMIT)

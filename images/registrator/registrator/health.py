@@ -18,7 +18,7 @@ def report(registrator: Registrator) -> dict[str, Any]:
     return {
         "healthy": not registrator.failure and not registrator.refused,
         "failure": str(registrator.failure or ""),
-        "refused": sorted(registrator.refused),
+        "waiting": sorted(registrator.refused),
         "not_in_catalog": sorted(services - reasons.in_catalog),
         "services": len(services),
         "seconds_since_success": round(time.monotonic() - registrator.success, 3),
