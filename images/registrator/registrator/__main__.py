@@ -8,8 +8,9 @@ import sys
 from urllib.parse import urlsplit
 
 from . import __version__, health
-from .loop import AwayError, Registrator
+from .loop import Registrator
 from .options import Options, parse
+from .reasons import AwayError
 
 log = logging.getLogger("registrator")
 
@@ -22,7 +23,7 @@ def main() -> None:
     announce(options)
     registrator = Registrator(options)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: registrator.stop())
+        signal.signal(number, lambda *_: registrator.reasons.stop())
     try:
         if options.health:
             health.serve(options.health, registrator)

@@ -14,7 +14,7 @@ from .plan import Operation, Registered, main_check, own_check
 if TYPE_CHECKING:
     from .services import Service
 
-LIMIT = 5  # seconds for one call
+LIMIT = 3  # seconds for one call
 WAIT = "60s"  # for one blocking query
 FOREVER = "87600h"  # a check that others set needs a time to live; this one does not run out
 NOTES = "The container's state as Docker tells it: paused and unhealthy are critical."
@@ -33,6 +33,7 @@ def connect(uri: str) -> consul.Consul:
         given |= {"host": host, "port": parts.port or 8500}
     client = consul.Consul(**given)
     client.http.session.trust_env = False
+    client.http.session.headers["Accept-Encoding"] = "identity"
     if parts.scheme == "consul-unix":
         client.http.session.mount(
             "http://", UnixHTTPAdapter(f"http+unix://{parts.netloc}{parts.path}", LIMIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from docker import APIClient
 from docker.errors import NotFound
 from docker.utils import kwargs_from_env
+from requests import Timeout
 
 from .services import Container, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMIT = 10  # seconds for one call
+log = logging.getLogger("registrator")
+LIMIT = 5  # seconds for one call
 IDLE = 300  # seconds without an event, after which the stream is opened anew
 EVENTS = ["start", "die", "kill", "pause", "unpause", "rename", "health_status", "destroy"]
 LISTED = ["running", "paused"]
@@ -72,10 +75,11 @@ class Engine:
         return [item for item in listed if item.state in (*LISTED, "failed")]
 
     def inspect(self, key: str) -> Fixed | None:
-        """Return what cannot change in a container, None if it is gone."""
+        """Return what cannot change in a container; None if it is gone, or stuck: it keeps up no others."""
         try:
             config = self.client.inspect_container(key)["Config"]
-        except NotFound:
+        except (NotFound, Timeout) as error:
+            log.debug("cannot inspect %s: %s", key, error)
             return None
         exposed = tuple(config.get("ExposedPorts") or ())
         environment = tuple(pair for pair in config["Env"] or () if pair.startswith("SERVICE_"))

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 def report(registrator: Registrator) -> dict[str, Any]:
     """Return what /health tells."""
+    reasons, services = registrator.reasons, registrator.services
     return {
-        "healthy": not registrator.failure and not registrator.retries,
-        "failure": registrator.failure,
-        "refused": sorted(registrator.retries),
-        "not_in_catalog": sorted(registrator.services - registrator.in_catalog),
-        "services": len(registrator.services),
-        "draining": len(registrator.draining),
+        "healthy": not registrator.failure and not registrator.refused,
+        "failure": str(registrator.failure or ""),
+        "waiting": sorted(registrator.refused),
+        "not_in_catalog": sorted(services - reasons.in_catalog),
+        "services": len(services),
         "seconds_since_success": round(time.monotonic() - registrator.success, 3),
-        "counts": dict(registrator.counts),
+        "last_look_ms": round(registrator.took * 1000, 1),
+        "events": reasons.events,
+        **registrator.counts,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
     from .options import Options
 
+EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - to compare with, not to bind to
 MARK_HOST, MARK_CONTAINER, MARK_CHECK = "registrator-host", "registrator-container", "registrator-check"
 
 
@@ -162,9 +162,8 @@ def address_of(container: Container, port: Port, options: Options, host: Host) -
     label = container.labels.get(options.useIpFromLabel, "").partition("/")[0]
     if asked := label or (options.internal and own_address(container)) or options.ip:
         return asked
-    bound = port.host_ip if port.host_ip and not ipaddress.ip_address(port.host_ip).is_unspecified else ""
-    address = bound or host.address
-    if ipaddress.ip_address(address).is_loopback:
+    address = host.address if port.host_ip in EVERYWHERE else port.host_ip
+    if address.startswith("127.") or address == "::1":
         raise ValueError(f"{address} is a loopback address, use -ip")
     return address
 
