@@ -69,8 +69,9 @@ def lost_writes(history: History) -> Verdict:
 def stale_reads_advance(history: History) -> Verdict:
     """Return whether `?stale` reads of a key on one server never went back to a lower index.
 
-    A server that restarts may begin below what it has shown: reads are compared between two restarts only,
-    and those under way from the injection of such a fault until it was seen are left out.
+    A server that restarts passes reads on to the leader until it hears from it, and then answers from what it
+    has replayed so far: reads are compared between two restarts only, and those under way from the injection
+    of such a fault until the recovery from it was seen are left out.
     """
     operations = [it for it in history.operations() if it.action == STALE_READ]
     doubts = _none_ok(operations, STALE_READ) + _unfit(operations)
@@ -147,8 +148,8 @@ def _not_read_back(written: Iterable[Operation], final: Iterable[Operation]) -> 
 
 
 def _during(restart: Fault, read: Operation) -> bool:
-    gone = restart.injected if restart.seen is None else restart.seen
-    return restart.injected <= read.end and read.start <= gone
+    over = inf if restart.recovered is None else restart.recovered
+    return restart.injected <= read.end and read.start <= over
 
 
 def _by_key(operations: Iterable[Operation]) -> dict[str, list[Operation]]:

@@ -95,7 +95,7 @@ def test_leaders_that_were_not_seen_prove_nothing(operations: list[Operation]) -
 
 def test_equal_lists_are_ok() -> None:
     """Catalog, containers and HAProxy's servers agree."""
-    entries = {"192.168.0.3:10001", "192.168.0.3:10002"}
+    entries = {"192.0.2.3:10001", "192.0.2.3:10002"}
     verdict = equal_sets({"catalog": entries, "docker ps": set(entries), "haproxy": frozenset(entries)})
     assert (verdict.outcome, verdict.numbers) == (Outcome.OK, {"catalog": 2, "docker ps": 2, "haproxy": 2})
 
