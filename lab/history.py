@@ -226,7 +226,7 @@ class History:
                     raise HistoryError(f"{record}: no operation {number} is under way")
                 self._running.remove(number)
             case Mark(number=number, stage=stage):
-                if stage in self._stages.get(number, Stage):
+                if stage in self._stages.get(number, Stage):  # no fault can come to nothing
                     raise HistoryError(f"{record}: no fault {number} that could come to {stage}")
                 self._stages[number].add(stage)
         self._numbers = max(self._numbers, record.number)

@@ -41,6 +41,13 @@ def operation(action: str, start: int, end: float, **more: Any) -> Operation:  #
     return replace(Operation(action, "k", None, "server1", start, end, result, NO_INDEX, ""), **more)
 
 
+GOOD = (
+    operation(WRITE, 0, 10, value="a", index=5),
+    operation(WRITE, 20, 30, value="b", index=8),
+    operation(READ, 40, 50, value="b", index=8),
+)
+
+
 def history_of(operations: Iterable[Operation], faults: Iterable[Fault] = ()) -> History:
     """Return the history that has these operations and faults."""
     begun: list[tuple[int, Operation | Fault]] = [(it.start, it) for it in operations]

@@ -41,12 +41,14 @@ def test_pairs_each_end_with_its_beginning() -> None:
         history.invoke(WRITE, "k", "b"),
     )
     history.ok(read, value=None, index=0)
-    history.ok(write, index=7)
     history.unknown(late, "timed out")
+    history.ok(write, index=7)
+    assert (write, read, late, history.invoke("later")) == (1, 2, 3, 4)
     assert history.operations() == [
-        Operation(WRITE, "k", "a", "server1", 0, 40, OK, 7, ""),
+        Operation(WRITE, "k", "a", "server1", 0, 50, OK, 7, ""),
         Operation(READ, "k", None, "server2", 10, 30, OK, 0, ""),
-        Operation(WRITE, "k", "b", "", 20, 50, UNKNOWN, NO_INDEX, "timed out"),
+        Operation(WRITE, "k", "b", "", 20, 40, UNKNOWN, NO_INDEX, "timed out"),
+        Operation("later", "", None, "", 60, inf, UNKNOWN, NO_INDEX, ""),
     ]
 
 
@@ -117,6 +119,9 @@ def test_refuses_a_stage_without_its_fault() -> None:
     fault = history.inject("kill -9", ["server1"])
     with pytest.raises(HistoryError, match="no fault 1 that could come to injected"):
         history.mark(fault, Stage.INJECTED)
+    history.mark(fault, Stage.SEEN)
+    with pytest.raises(HistoryError, match="no fault 1 that could come to seen"):
+        history.mark(fault, Stage.SEEN)
 
 
 def test_refuses_a_clock_that_goes_back() -> None:
@@ -146,6 +151,20 @@ def test_survives_a_file(
     history.save(path)
     assert load(path).records == history.records
     assert load(path).faults() == [fault]
+
+
+def test_a_line_says_what_is_to_be_said(tmp_path: Path) -> None:
+    """One JSON object a record, without the fields that have nothing to say: people read and grep it."""
+    history = History(clock=iter(range(10)).__next__)
+    history.ok(history.invoke(READ, "k", target="server1"), "a", 7)
+    history.mark(history.inject("kill -9", ["server1"]), Stage.SEEN)
+    history.save(tmp_path / "history.jsonl")
+    assert (tmp_path / "history.jsonl").read_text().splitlines() == [
+        '{"record": "invoke", "time": 0, "number": 1, "action": "read", "key": "k", "target": "server1"}',
+        '{"record": "completion", "time": 1, "number": 1, "result": "ok", "value": "a", "index": 7}',
+        '{"record": "injection", "time": 2, "number": 2, "name": "kill -9", "targets": ["server1"]}',
+        '{"record": "mark", "time": 3, "number": 2, "stage": "seen"}',
+    ]
 
 
 @pytest.mark.parametrize(
