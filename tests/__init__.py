@@ -1,0 +1,1 @@
+"""Tests of lab/, tools/ and images/: no host needed."""

@@ -1,0 +1,1 @@
+"""Tests of the library under suites and tools; none needs a host."""

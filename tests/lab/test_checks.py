@@ -1,0 +1,196 @@
+"""Verdicts and their merging, leaders, lists, accounts and faults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.checks import (
+    Outcome,
+    Verdict,
+    accounts,
+    compose,
+    equal_sets,
+    faults_took_effect,
+    one_leader_per_term,
+    tally,
+)
+from lab.history import FAIL, LEADER, READ, SECOND, UNKNOWN, Fault, History, Operation
+from tests.lab.simulated import history_of, operation
+
+OUTCOMES = st.sampled_from(Outcome)
+
+
+@given(outcomes=st.lists(OUTCOMES, min_size=1))
+def test_the_worst_outcome_wins(outcomes: list[Outcome]) -> None:
+    """One broken part breaks the whole; short of that, one that could not tell leaves it open."""
+    merged = compose("all", [Verdict(f"c{place}", it, "e") for place, it in enumerate(outcomes)]).outcome
+    assert (merged is Outcome.BROKEN) is (Outcome.BROKEN in outcomes)
+    assert (merged is Outcome.OK) is (set(outcomes) == {Outcome.OK})
+
+
+def test_the_whole_keeps_every_number_and_the_evidence_of_the_worst() -> None:
+    """Numbers are named by their check, a second one of the same name by its place."""
+    parts = [
+        Verdict("gap", Outcome.OK, "short", {"longest_s": 1}),
+        Verdict("gap", Outcome.BROKEN, "long", {"longest_s": 9}),
+        Verdict("lost", Outcome.COULD_NOT_TELL, "no reads", {"lost": 0}),
+    ]
+    assert compose("all", parts) == Verdict(
+        "all", Outcome.BROKEN, "gap_2: long", {"gap.longest_s": 1, "gap_2.longest_s": 9, "lost.lost": 0}
+    )
+
+
+def test_nothing_checked_is_not_ok() -> None:
+    """A gate that checked nothing has proved nothing."""
+    assert compose("all", []).outcome is Outcome.COULD_NOT_TELL
+
+
+def test_much_evidence_is_cut_short() -> None:
+    """Three pieces are spelt out, the others counted."""
+    lists = {"all": {"x"}, **{str(number): set[str]() for number in range(5)}}
+    assert equal_sets(lists).evidence == "0 lacks x; 1 lacks x; 2 lacks x; and 2 more"
+
+
+def claim(at: int, server: str, term: int, says: str = LEADER) -> Operation:
+    """Return the answer of one server on its raft state."""
+    return operation(LEADER, at, at + 1, value=says, index=term, target=server)
+
+
+def test_a_leader_per_term_is_allowed() -> None:
+    """Leaders may change with the term, followers share it, and changes are counted in the order of terms."""
+    claims = [claim(0, "server1", 2), claim(2, "server2", 2, "follower"), claim(4, "server3", 5)]
+    late = [claim(6, "server1", 3), claim(8, "server3", 6)]
+    verdict = one_leader_per_term(history_of([*claims, *late]))
+    assert verdict.outcome is Outcome.OK
+    assert verdict.numbers == {"terms": 4, "highest_term": 6, "changes": 1}
+
+
+def test_two_leaders_of_one_term_are_found() -> None:
+    """Even when they were asked minutes apart."""
+    history = history_of([claim(0, "server1", 2), claim(2, "server1", 3), claim(300 * SECOND, "server3", 2)])
+    verdict = one_leader_per_term(history)
+    assert verdict.outcome is Outcome.BROKEN
+    assert verdict.evidence.startswith("term 2 had 2 leaders: leader of 'leader' at index 2 on server1")
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [],
+        [claim(0, "server1", 2, "follower")],
+        [replace(claim(0, "server1", 2), result=UNKNOWN)],
+        [claim(0, "server1", 2), operation(LEADER, 5, 6, value=LEADER)],
+    ],
+    ids=["empty", "only followers", "no answer", "no term"],
+)
+def test_leaders_that_were_not_seen_prove_nothing(operations: list[Operation]) -> None:
+    """Somebody must have said that it leads, and always of which term."""
+    assert one_leader_per_term(history_of(operations)).outcome is Outcome.COULD_NOT_TELL
+
+
+def test_equal_lists_are_ok() -> None:
+    """Catalog, containers and HAProxy's servers agree."""
+    entries = {"192.0.2.3:10001", "192.0.2.3:10002"}
+    verdict = equal_sets({"catalog": entries, "docker ps": set(entries), "haproxy": frozenset(entries)})
+    assert (verdict.outcome, verdict.numbers) == (Outcome.OK, {"catalog": 2, "docker ps": 2, "haproxy": 2})
+
+
+def test_a_ghost_is_found() -> None:
+    """What stands in one list only is missing from each of the others, and that is said."""
+    verdict = equal_sets({"catalog": {"a", "ghost"}, "docker ps": {"a"}, "haproxy": {"a"}})
+    assert verdict.outcome is Outcome.BROKEN
+    assert verdict.evidence == "docker ps lacks ghost; haproxy lacks ghost"
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {},
+        {"catalog": {"a"}},
+        {"catalog": set(), "docker ps": set()},
+        {"catalog": {"a"}, "b": {"a"}, "haproxy": None},
+    ],
+    ids=["none", "one", "nothing in them", "one could not be asked"],
+)
+def test_lists_that_cannot_be_compared_prove_nothing(lists: dict[str, set[str] | None]) -> None:
+    """Equality of nothing, or with nobody, is no pass."""
+    assert equal_sets(lists).outcome is Outcome.COULD_NOT_TELL
+
+
+def test_empty_lists_are_equal_where_that_is_expected() -> None:
+    """After the last container is gone, all lists must be empty."""
+    assert equal_sets({"catalog": set(), "docker ps": set()}, least=0).outcome is Outcome.OK
+
+
+@given(
+    st.dictionaries(st.sampled_from(["refused", "reset", "local error"]), st.integers(0, 3)),
+    st.integers(0, 5),
+    st.integers(-1, 1),
+)
+def test_any_mixture_of_classes_is_judged(bad: dict[str, int], good: int, off: int) -> None:
+    """Ok if all went well, broken if a credible account shows a loss, else it could not tell."""
+    classes = {"ok": good, **bad}
+    lost = sum(bad.values()) - bad.get("local error", 0)
+    credible = good > 0 and off == 0
+    expected = Outcome.BROKEN if lost else Outcome.COULD_NOT_TELL if bad.get("local error") else Outcome.OK
+    verdict = accounts(sum(classes.values()) + off, classes)
+    assert verdict.outcome is (expected if credible else Outcome.COULD_NOT_TELL)
+    assert verdict.numbers["lost"] == lost
+
+
+def test_accounts_say_what_does_not_add_up() -> None:
+    """The evidence of a doubt names the doubt."""
+    assert accounts(9, {"ok": 8}).evidence == "the classes sum up to 8, not to 9"
+    assert accounts(8, {"ok": 7, "local error": 1}).evidence == "1 ended in local error"
+    assert accounts(8, {"ok": 5, "refused": 3}).evidence == "3 ended in refused"
+    assert accounts(3, {"refused": 3}).evidence == "nothing succeeded"
+
+
+def test_a_history_is_tallied_by_how_operations_ended() -> None:
+    """Every operation of the action is in exactly one class, so the sum is the number of attempts."""
+    operations = [
+        operation("connect", 0, 1),
+        operation("connect", 1, 2, result=FAIL, error="refused"),
+        operation("connect", 2, 3, result=UNKNOWN, error="timed out"),
+        operation("connect", 3, inf),
+        operation(READ, 4, 5),
+    ]
+    assert tally(history_of(operations), "connect") == {
+        "ok": 1,
+        "refused": 1,
+        "timed out": 1,
+        "unfinished": 1,
+    }
+
+
+WHOLE = Fault("kill -9", ("server1",), restarts=True, injected=1, seen=2, healed=3, recovered=4)
+
+
+def test_a_fault_with_all_its_stages_took_effect() -> None:
+    """It was seen, healed, and the recovery was seen: the test tested what it says."""
+    assert faults_took_effect(history_of([], [WHOLE])).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("cut_short", "stage"),
+    [
+        (replace(WHOLE, seen=None), "seen"),
+        (replace(WHOLE, healed=None), "healed"),
+        (replace(WHOLE, recovered=None), "recovered"),
+    ],
+)
+def test_a_fault_without_a_stage_proves_nothing(cut_short: Fault, stage: str) -> None:
+    """A fault that injected nothing must not let a test pass."""
+    verdict = faults_took_effect(history_of([], [WHOLE, cut_short]))
+    assert verdict.outcome is Outcome.COULD_NOT_TELL
+    assert verdict.evidence == f"kill -9 of server1 was never {stage}"
+
+
+def test_no_fault_at_all_proves_nothing() -> None:
+    """A fault test without a fault has tested nothing."""
+    assert faults_took_effect(History()).outcome is Outcome.COULD_NOT_TELL
