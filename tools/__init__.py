@@ -1,1 +1,1 @@
-"""Programs people run by hand."""
+"""Programs that people run by hand."""
