@@ -80,6 +80,7 @@ class Consul:
     datacenter: str
     bootstrap_expect: int
     raft_multiplier: int
+    retry_interval: int
     data_dir: str
 
 
@@ -111,11 +112,20 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Registrator:
+    """Registrator's settings; times in seconds."""
+
+    resync: int
+
+
+@dataclass(frozen=True)
 class Services:
-    """The names that the demo's containers have in Consul."""
+    """The demo's containers: their names in Consul; times in seconds."""
 
     echo: str
     info: str
+    check_interval: int
+    drain: float
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ class Haproxy:
     check_rise: int
     connect_timeout: float
     idle_timeout: float
+    hard_stop_after: float
     maxconn_limit: int
     wait_min: float
     wait_max: float
@@ -161,6 +172,7 @@ class Topology:
     consul: Consul
     ports: Ports
     images: Images
+    registrator: Registrator
     services: Services
     haproxy: Haproxy
     deadlines: Deadlines

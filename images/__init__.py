@@ -1,0 +1,1 @@
+"""What is built once: binaries, the host box and the container images."""

@@ -1,0 +1,3 @@
+# Where the load comes from.
+
+tool client

@@ -1,0 +1,5 @@
+# The load balancer.
+
+. ./engine.sh
+image haproxy
+scripts/haproxy.sh

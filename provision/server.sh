@@ -1,0 +1,4 @@
+# A Consul server.
+
+MODE=server
+. ./agent.sh

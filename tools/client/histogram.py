@@ -1,0 +1,72 @@
+"""Latencies: counters that cost a list access a value, turned into an HDR histogram at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+LINEAR = 8192
+LONGEST = 3_600_000_000
+SIGNIFICANT = 3
+_KEPT_BITS = 10
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9}
+
+
+class Latencies:
+    """Counts of latencies in microseconds: exact below 8,192, three significant digits above.
+
+    A hot loop may count a value below LINEAR in `small` by itself.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a value."""
+        self.small = [0] * LINEAR
+        self.large: dict[int, int] = {}
+
+    def record(self, microseconds: int) -> None:
+        """Count one value."""
+        if 0 <= microseconds < LINEAR:
+            self.small[microseconds] += 1
+        else:
+            shift = microseconds.bit_length() - _KEPT_BITS
+            value = microseconds >> shift << shift
+            self.large[value] = self.large.get(value, 0) + 1
+
+    def add(self, other: Latencies) -> None:
+        """Count the values of `other`, too."""
+        self.small = [mine + theirs for mine, theirs in zip(self.small, other.small, strict=True)]
+        for value, count in other.large.items():
+            self.large[value] = self.large.get(value, 0) + count
+
+    def since(self, earlier: Latencies) -> Latencies:
+        """Return what was counted after the copy `earlier` was made."""
+        later = Latencies()
+        later.small = [now - then for now, then in zip(self.small, earlier.small, strict=True)]
+        later.large = {value: count - earlier.large.get(value, 0) for value, count in self.large.items()}
+        return later
+
+    def copy(self) -> Latencies:
+        """Return the counts of now."""
+        same = Latencies()
+        same.small, same.large = self.small.copy(), self.large.copy()
+        return same
+
+    def hdr(self) -> HdrHistogram:
+        """Return them as an HDR histogram in microseconds, up to one hour."""
+        histogram = HdrHistogram(1, LONGEST, SIGNIFICANT)
+        for value, count in [*enumerate(self.small), *self.large.items()]:
+            if count:
+                histogram.record_value(min(max(value, 1), LONGEST), count)
+        return histogram
+
+    def summary(self) -> dict[str, Any]:
+        """Return count, minimum, percentiles and maximum in milliseconds, and the encoded histogram."""
+        histogram = self.hdr()
+        count = histogram.get_total_count()
+        if not count:
+            return {"count": 0}
+        values = {name: histogram.get_value_at_percentile(share) for name, share in PERCENTILES.items()}
+        values = {"min": histogram.get_min_value(), **values, "max": histogram.get_max_value()}
+        encoded = histogram.encode().decode()
+        return {"count": count, **{name: value / 1000 for name, value in values.items()}, "hdr": encoded}

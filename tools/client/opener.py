@@ -1,0 +1,244 @@
+"""Opening: many connections at once, each proven by one echoed ping.
+
+A sweep connects and sends for all of them first and then reads in the order of opening: on a fast path
+the handshake is over when connect() returns and the answers wait when reading begins, so that an attempt
+costs five system calls and no epoll. Only what is not ready yet is given to epoll.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import select
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .accounts import Kind, Loss, Outcome, classify
+from .histogram import LINEAR
+from .stamp import difference
+from .wire import SECOND, SLOW_CONNECT, Wire, clock, nanoseconds, own_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+BACK_OFF = SECOND // 100
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+_UNDER_WAY = (0, errno.EINPROGRESS)
+
+
+class Attempt:
+    """A connection that was not ready at once; `connected` is the time at which it was, 0 before that."""
+
+    __slots__ = ("answer", "connected", "kind", "message", "number", "sock", "started")
+
+    def __init__(self, sock: Any, kind: Kind, number: int, message: bytes, started: int) -> None:  # noqa: ANN401
+        """Begin with a socket (None: not even that) on its way."""
+        self.sock = sock
+        self.kind = kind
+        self.number = number
+        self.message = message
+        self.started = started
+        self.connected = 0
+        self.answer = b""
+
+
+class Opener:
+    """Opens connections; `adopt(number, socket)` takes each proven one that is to be held."""
+
+    def __init__(self, wire: Wire, adopt: Callable[[int, Any], None]) -> None:
+        """Open nothing yet."""
+        self._wire = wire
+        self._adopt = adopt
+        self._connecting: dict[int, Attempt] = {}
+        self._replying: dict[int, Attempt] = {}
+        self._connect_timeout = nanoseconds(wire.options.connect_timeout)
+        self._reply_timeout = nanoseconds(wire.options.reply_timeout)
+        self.resume_at = 0
+
+    @property
+    def pending(self) -> int:
+        """Return how many attempts are under way."""
+        return len(self._connecting) + len(self._replying)
+
+    def sweep(self, kind: Kind, numbers: Iterable[int]) -> int:
+        """Open a connection for each number, all before the first answer is read; return how many were tried.
+
+        They are fewer when this machine is out of descriptors or ports: opening then rests until `resume_at`.
+        """
+        wire = self._wire
+        family, address, stamp, small = wire.family, wire.address, wire.stamp, wire.connect.small
+        opened: list[tuple[Any, int, bytes, int, int]] = []
+        tried = 0
+        self.resume_at = 0
+        for number in numbers:
+            if self.resume_at:
+                break
+            tried += 1
+            sock = None
+            message = stamp(number, 0)
+            started = clock()
+            try:
+                sock = _socket.socket(family, _STREAM, 0)
+                code = sock.connect_ex(address)
+                connected = clock()
+                if code not in _UNDER_WAY:
+                    raise OSError(code, "connect")  # noqa: TRY301
+                sock.send(message)
+            except OSError as error:
+                self._delay(Attempt(sock, kind, number, message, started), error)
+                continue
+            took = (connected - started) // 1000
+            if took < LINEAR:
+                small[took] += 1
+            else:
+                wire.connect.record(took)
+            opened.append((sock, number, message, started, connected))
+        wire.accounts.attempts[kind] += tried
+        self._read(kind, opened)
+        return tried
+
+    def _read(self, kind: Kind, opened: list[tuple[Any, int, bytes, int, int]]) -> None:
+        """Read the answers that are there and leave the others to epoll."""
+        wire = self._wire
+        small, limit, hold = wire.reply.small, wire.options.size + 1, kind is Kind.HOLD
+        proven = 0
+        for sock, number, message, started, connected in opened:
+            try:
+                answer = sock.recv(limit)
+            except OSError as error:
+                self._await(Attempt(sock, kind, number, message, started), connected, error)
+                continue
+            if answer != message:
+                attempt = Attempt(sock, kind, number, message, started)
+                self._await(attempt, connected, None)
+                self._take(attempt, answer)
+                continue
+            took = (clock() - connected) // 1000
+            if took < LINEAR:
+                small[took] += 1
+            else:
+                wire.reply.record(took)
+            if hold:
+                self._adopt(number, sock)
+            else:
+                sock.close()
+                proven += 1
+        wire.accounts.classes[kind][Outcome.OK] += proven
+
+    def _delay(self, attempt: Attempt, error: OSError) -> None:
+        """Leave a connect under way to epoll; end the attempt when `error` says anything else."""
+        if error.errno != errno.EAGAIN:
+            self._fail(attempt, error)
+            return
+        descriptor = attempt.sock.fileno()
+        self._connecting[descriptor] = attempt
+        self._wire.epoll.register(descriptor, _EDGES)
+
+    def _await(self, attempt: Attempt, connected: int, error: OSError | None) -> None:
+        """Leave an answer under way to epoll; end the attempt when `error` says anything else."""
+        attempt.connected = connected
+        if error is not None and error.errno != errno.EAGAIN:
+            self._fail(attempt, error)
+            return
+        descriptor = attempt.sock.fileno()
+        self._replying[descriptor] = attempt
+        self._wire.epoll.register(descriptor, _EDGES)
+
+    def advance(self, descriptor: int) -> None:
+        """Do what epoll says has become possible on `descriptor`."""
+        if attempt := self._replying.get(descriptor):
+            self._receive(attempt)
+        elif attempt := self._connecting.get(descriptor):
+            self._send(attempt)
+
+    def _send(self, attempt: Attempt) -> None:
+        """Send the ping on a connection that has just been made or refused."""
+        connected = clock()
+        try:
+            attempt.sock.send(attempt.message)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(attempt, error)
+            return
+        attempt.connected = connected
+        took = connected - attempt.started
+        self._wire.connect.record(took // 1000)
+        self._wire.accounts.slow_connects += took >= SLOW_CONNECT
+        descriptor = attempt.sock.fileno()
+        self._replying[descriptor] = self._connecting.pop(descriptor)
+
+    def _receive(self, attempt: Attempt) -> None:
+        """Read what has come and judge it."""
+        try:
+            data = attempt.sock.recv(len(attempt.message) + 1 - len(attempt.answer))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(attempt, error)
+            return
+        self._take(attempt, data)
+
+    def _take(self, attempt: Attempt, data: bytes) -> None:
+        """Judge the answer so far, of which `data` is new: nothing new means that the peer has closed."""
+        attempt.answer += data
+        if not data:
+            self._end(attempt, Outcome.CLOSED_EARLY, "end of stream")
+        elif attempt.answer == attempt.message:
+            self._prove(attempt)
+        elif not attempt.message.startswith(attempt.answer):
+            self._end(attempt, Outcome.WRONG_BYTES, difference(attempt.message, attempt.answer))
+
+    def _prove(self, attempt: Attempt) -> None:
+        """Enter a right and whole answer that epoll had to wait for."""
+        self._forget(attempt)
+        self._wire.reply.record((clock() - attempt.connected) // 1000)
+        if attempt.kind is Kind.HOLD:
+            self._wire.epoll.unregister(attempt.sock.fileno())
+            self._adopt(attempt.number, attempt.sock)
+        else:
+            attempt.sock.close()
+            self._wire.accounts.classes[Kind.CHURN][Outcome.OK] += 1
+
+    def _fail(self, attempt: Attempt, error: OSError) -> None:
+        """End an attempt on the kernel's word."""
+        code = error.errno or 0
+        outcome = classify(code, connected=bool(attempt.connected), answered=bool(attempt.answer))
+        if outcome is Outcome.LOCAL_ERROR:
+            self.resume_at = clock() + BACK_OFF
+        self._end(attempt, outcome, errno.errorcode.get(code, str(error)))
+
+    def _end(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+        """Enter an attempt that ended badly and close its socket."""
+        port = 0
+        if attempt.sock is not None:
+            self._forget(attempt)
+            port = own_port(attempt.sock)
+            attempt.sock.close()
+        now = clock()
+        age = now - attempt.started
+        self._wire.accounts.lose(Loss(now, attempt.kind, attempt.number, outcome, reason, port, age))
+
+    def _forget(self, attempt: Attempt) -> None:
+        descriptor = attempt.sock.fileno()
+        self._connecting.pop(descriptor, None)
+        self._replying.pop(descriptor, None)
+
+    def expire(self, now: int) -> None:
+        """Give up what has waited too long: connects and answers each have their own patience."""
+        while self._connecting:
+            attempt = next(iter(self._connecting.values()))
+            if now - attempt.started < self._connect_timeout:
+                break
+            self._end(attempt, Outcome.TIMEOUT_CONNECT, "no connection in time")
+        while self._replying:
+            attempt = next(iter(self._replying.values()))
+            if now - attempt.connected < self._reply_timeout:
+                break
+            self._end(attempt, Outcome.TIMEOUT_REPLY, "no whole answer in time")
+
+    def abandon(self) -> None:
+        """End all that is under way: the user waits no longer, so nobody can tell what would have come."""
+        for attempt in [*self._connecting.values(), *self._replying.values()]:
+            self._end(attempt, Outcome.LOCAL_ERROR, "interrupted")

@@ -1,0 +1,147 @@
+"""The command line: what to open, where to, for how long."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .stamp import LARGEST, SMALLEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_RUN = 86400.0
+MOST_CONNECTIONS = 1_000_000
+MOST_PROCESSES = 64
+
+_EPILOG = """\
+examples:
+  client -c 200 192.168.0.2:5000                     hold 200, ping each once a second, for a minute
+  client --churn --concurrency 256 --duration 30 192.168.0.2:5000
+                                                     256 opens at once without pause: what sees a lossy reload
+  client -c 200 --churn --rate 500 192.168.0.2:5000  both at once
+  client -c 50000 --procs 3 --source 127.0.0.2,127.0.0.3,127.0.0.4 127.0.0.1:7000
+
+exit code: 0 nothing lost, 1 lost, 2 could not tell (wrong use, this machine's limits, nothing was tried).
+Ctrl-C or SIGTERM ends the run early with its summary; a second one does not wait for outstanding answers.
+"""
+
+
+class UsageError(Exception):
+    """The options cannot be followed; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do; times in seconds, `rate` in opens a second (0: as fast as possible)."""
+
+    host: str
+    port: int
+    connections: int = 0
+    interval: float = 1.0
+    size: int = SMALLEST
+    churn: bool = False
+    concurrency: int = 64
+    rate: float = 0.0
+    ramp: float = 0.0
+    duration: float | None = None
+    count: int = 0
+    connect_timeout: float = 5.0
+    reply_timeout: float = 5.0
+    json: Path | None = None
+    quiet: bool = False
+
+    @property
+    def time_limit(self) -> float:
+        """Return the seconds after which no more is opened or sent; there always is a limit."""
+        return 60.0 if self.duration is None else self.duration
+
+
+def _bounded(kind: type[int | float], low: float, high: float) -> Callable[[str], float]:
+    """Return an argparse type that accepts numbers of `kind` in low..high."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _target(text: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT or [V6]:PORT."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT with a port from 1 to 65535")
+    return host, int(port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="client",
+        description="Open TCP connections to an echo service, prove every byte, account for each of them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("target", metavar="HOST:PORT", type=_target, help="the echo service, or the load balancer before it")
+    seconds = _bounded(float, 0.001, LONGEST_RUN)
+    _add_load(parser, seconds)
+    add("--json", metavar="FILE", type=Path, help="write the summary here as JSON")
+    add("-q", "--quiet", action="store_true", help="no line a second, only the summary")
+    return parser
+
+
+def _add_load(parser: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
+    number = _bounded(int, 1, MOST_CONNECTIONS)
+    add = parser.add_argument_group("load").add_argument
+    add("-c", "--connections", metavar="N", type=_bounded(int, 0, MOST_CONNECTIONS), default=0, help="hold N")
+    add("--interval", metavar="S", type=seconds, default=1.0, help="ping each held one every S seconds (1)")
+    add(
+        "--ramp",
+        metavar="S",
+        type=_bounded(float, 0, LONGEST_RUN),
+        default=0.0,
+        help="open the held ones over S",
+    )
+    add("--churn", action="store_true", help="open, ping once, close, again and again")
+    add("--concurrency", metavar="K", type=number, default=64, help="at most K opens under way at once (64)")
+    add("--rate", metavar="R", type=_bounded(float, 0.01, 1e6), default=0.0, help="R churn opens a second")
+    add("--count", metavar="N", type=_bounded(int, 1, 1e9), default=0, help="end the churn after N opens")
+    add(
+        "--duration",
+        metavar="S",
+        type=seconds,
+        help="end after S seconds (60; with --count alone: when done)",
+    )
+    add(
+        "--size",
+        metavar="B",
+        type=_bounded(int, SMALLEST, LARGEST),
+        default=SMALLEST,
+        help="bytes of a ping (16)",
+    )
+    add("--connect-timeout", metavar="S", type=seconds, default=5.0, help="give up a connect after S (5)")
+    add("--reply-timeout", metavar="S", type=seconds, default=5.0, help="give up an answer after S (5)")
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """Return the options on the command line.
+
+    Raises SystemExit(2) with usage on stderr when one makes no sense, UsageError when all together make none.
+    """
+    found = vars(_parser().parse_args(arguments))
+    host, port = found.pop("target")
+    options = Options(host=host, port=port, **found)
+    if not options.connections and not options.churn:
+        raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
+    if (options.rate or options.count) and not options.churn:
+        raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
+    return options
