@@ -10,7 +10,7 @@ import sys
 from aiohttp import web
 
 from .collect import Collectors
-from .fetch import session
+from .fetch import reason, session
 from .hub import Hub
 from .options import Options, parse
 from .server import Pages
@@ -53,10 +53,8 @@ def main() -> int:
     try:
         asyncio.run(_until_stopped(options))
     except OSError as error:
-        print(
-            f"monitor: cannot listen on {':'.join(map(str, options.listen))}: {error.strerror}",
-            file=sys.stderr,
-        )
+        where = ":".join(map(str, options.listen))
+        print(f"monitor: cannot listen on {where}: {reason(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -76,7 +76,7 @@ async def get(
     except TimeoutError as error:
         raise FetchError(f"no answer within {seconds:g} s") from error
     except aiohttp.ClientConnectorError as error:
-        raise FetchError(_reason(error.os_error)) from error
+        raise FetchError(reason(error.os_error)) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise FetchError("broke off or does not speak HTTP") from error
 
@@ -89,7 +89,8 @@ async def _body(response: aiohttp.ClientResponse, size: int) -> bytes:
     raise FetchError(f"answered more than {size} bytes")
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Return what is wrong in a few words."""
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return (error.strerror or "cannot be reached").lower()

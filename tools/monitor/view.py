@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .cluster import HAPROXY, consul_lost, name_of
+from .cluster import HAPROXY, consul_lost, host_of, name_of
 
 if TYPE_CHECKING:
     from .parse import Member, Server
@@ -44,8 +44,9 @@ def total(state: State) -> dict[str, int]:
 
 
 def history(state: State) -> Tree:
-    """Return the recorded connections: a time line, and one series an instance with null where unknown."""
-    names = dict.fromkeys(name for kept in state.samples for name in kept.connections)
+    """Return the recorded connections: a time line, and a series an instance, with null where unknown."""
+    counts = (item for kept in state.samples for item in kept.connections.items())
+    names = dict.fromkeys(name for name, number in counts if number is not None)
     return {
         "ticks": [kept.tick for kept in state.samples],
         "times": [round(kept.time, 3) for kept in state.samples],
@@ -109,7 +110,8 @@ def _consul_status(state: State) -> str:
 
 def _haproxy(state: State) -> Tree:
     haproxy, reach = state.haproxy, state.sources.get(HAPROXY)
-    tree: Tree = {"status": reach.status if reach else "waiting", "reloads": haproxy.reloads}
+    status = reach.status if reach else "waiting" if state.haproxy_address else "none"
+    tree: Tree = {"status": status, "reloads": haproxy.reloads}
     if haproxy.worker is not None:
         tree["worker"] = haproxy.worker.pid
     if haproxy.last_reload is not None:
@@ -162,8 +164,10 @@ def _membership(state: State, member: Member | None) -> Tree:
 
 
 def _problems(state: State) -> Tree:
+    """Return what does not answer, but for agents on known hosts: those show it themselves."""
+    shown = {agent for agent in state.agents if host_of(state, agent) != agent}
     return {
         source: {"since": round(reach.since, 3), "error": reach.error}
         for source, reach in state.sources.items()
-        if reach.status == "unreachable"
+        if reach.status == "unreachable" and source not in shown
     }

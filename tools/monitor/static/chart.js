@@ -109,7 +109,7 @@ function draw(band, x, y) {
 }
 
 function grid(x, y, top, right, span, interval, box) {
-  const lines = [0, top / 2, top].flatMap((value) => [
+  const lines = [0, top / 2, top].filter(Number.isInteger).flatMap((value) => [
     make("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }),
     make("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, String(value)),
   ]);

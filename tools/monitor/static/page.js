@@ -96,6 +96,7 @@ function showSummary({ total, consul, haproxy }) {
   setFigure("instances", isWhole ? String(total.instances) : `${total.answering}/${total.instances}`, !isWhole);
   setText(byId("instances-unit"), isWhole ? "instances" : "instances answer");
   setFigure("leader", leader, consul.status === "no leader" || consul.status === "unreachable");
+  document.body.classList.toggle("no-haproxy", haproxy.status === "none");
   setFigure("reloads", String(haproxy.reloads), haproxy.status === "unreachable");
   document.title = `${total.connections} connections · ${TITLE}`;
 }

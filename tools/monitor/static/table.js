@@ -45,33 +45,33 @@ function makeRow(name, isFirst) {
   track.append(bar);
   const count = element("span", "count");
   gauge.append(count, track);
+  const detail = element("span", "detail bad");
   const connections = element("td");
-  connections.append(gauge);
+  connections.append(gauge, detail);
   const state = element("td", "state");
-  const haproxy = element("td", "number");
+  const haproxy = element("td", "number haproxy");
   row.append(head, connections, state, haproxy);
-  return { row, where, bar, count, state, haproxy };
+  return { row, where, bar, count, detail, state, haproxy };
 }
 
 function fillRow(parts, instance, scale, now) {
   const isAnswering = instance.status === "ok";
-  const [tone, words] = describe(instance, now);
+  const [tone, words] = describe(instance);
   parts.row.dataset.status = instance.status;
   setText(parts.where, `${instance.node}, ${instance.address}`);
   setText(parts.count, isAnswering ? String(instance.connections) : instance.status === "waiting" ? "…" : "?");
   parts.bar.style.width = `${(100 * (instance.connections ?? 0)) / scale}%`;
   parts.state.className = `state ${tone}`;
   setText(parts.state, words);
+  setText(parts.detail, instance.status === "unreachable" ? silence(instance, now) : "");
   setText(parts.haproxy, balancer(instance.haproxy));
 }
 
 // Returns tone and words for the state of an instance; the sign before the words does not depend on colour.
-function describe(instance, now) {
+function describe(instance) {
   const failing = Object.entries(instance.checks).filter(([, check]) => check !== "passing");
   if (instance.status === "unreachable") {
-    const since = `${timeOfDay(instance.since)} (${duration(now - instance.since)})`;
-    const held = "connections" in instance ? `; held ${instance.connections}` : "";
-    return ["bad", `✕ unreachable since ${since}: ${instance.error}${held}`];
+    return ["bad", "✕ unreachable"];
   }
   if (failing.length > 0) {
     return ["warn", `! ${failing.map(([kind, check]) => `${kind} check ${check}`).join(", ")}`];
@@ -80,6 +80,12 @@ function describe(instance, now) {
     return ["good", "✓ ok"];
   }
   return instance.status === "waiting" ? ["", "… asked"] : ["warn", "! tells no connections"];
+}
+
+// Returns since when, why, and with what last count an instance does not answer.
+function silence(instance, now) {
+  const held = "connections" in instance ? `; held ${instance.connections}` : "";
+  return `since ${timeOfDay(instance.since)} (${duration(now - instance.since)}): ${instance.error}${held}`;
 }
 
 function balancer(server) {
