@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools.monitor import cluster
+from tools.monitor.answer import AnswerError
 from tools.monitor.parse import Member, Peer, Server, Worker
 from tools.monitor.state import Host, State
 
@@ -48,7 +49,7 @@ def test_the_first_leader_is_told_once() -> None:
 def test_a_leader_dies() -> None:
     """Its agent is gone, then nobody leads, then another does: with the time between."""
     state = led()
-    cluster.miss_agent(state, ONE, "refused", now=101)
+    cluster.miss_agent(state, ONE, AnswerError("refused"), now=101)
     cluster.see_leader(state, TWO, "", now=102)
     cluster.see_leader(state, THREE, "", now=102.1)
     cluster.see_leader(state, TWO, "192.0.2.5:8300", now=104.5)
@@ -72,9 +73,9 @@ def test_consul_is_lost_when_no_agent_answers() -> None:
     """One agent is enough; without any Consul is lost, and the first answer ends it."""
     state = led()
     for agent in (ONE, TWO):
-        cluster.miss_agent(state, agent, "refused", now=101)
+        cluster.miss_agent(state, agent, AnswerError("refused"), now=101)
     assert not cluster.consul_lost(state)
-    cluster.miss_agent(state, THREE, "refused", now=102)
+    cluster.miss_agent(state, THREE, AnswerError("refused"), now=102)
     assert cluster.consul_lost(state)
     assert texts(state)[-1] == "Consul is lost: none of its agents answers"
     cluster.see_leader(state, TWO, "192.0.2.4:8300", now=103)
@@ -86,7 +87,7 @@ def test_consul_is_not_lost_before_it_was_asked() -> None:
     """A monitor that has just started claims nothing."""
     state = lab()
     assert not cluster.consul_lost(state)
-    cluster.miss_agent(state, ONE, "refused", now=100)
+    cluster.miss_agent(state, ONE, AnswerError("refused"), now=100)
     assert not cluster.consul_lost(state)
 
 
@@ -143,7 +144,7 @@ def test_a_restart_is_no_reload(pid: int) -> None:
     """An HAProxy that was away and came back with a new worker restarted, whatever its pid."""
     state = lab()
     cluster.see_worker(state, Worker(10, 500), now=100)
-    cluster.miss_haproxy(state, "refused", now=101)
+    cluster.miss_haproxy(state, AnswerError("refused"), now=101)
     cluster.see_worker(state, Worker(pid, 0), now=102)
     assert state.haproxy.reloads == 0
     assert texts(state) == ["HAProxy is unreachable: refused", "HAProxy restarted"]
@@ -161,7 +162,7 @@ def test_haproxy_comes_back_as_it_was() -> None:
     """The same worker after a silence is neither a reload nor a restart."""
     state = lab()
     cluster.see_worker(state, Worker(8, 500), now=100)
-    cluster.miss_haproxy(state, "no answer", now=101)
+    cluster.miss_haproxy(state, AnswerError("no answer"), now=101)
     cluster.see_worker(state, Worker(8, 502), now=102)
     assert texts(state)[-1] == "HAProxy answers again"
 

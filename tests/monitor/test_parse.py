@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.monitor import parse
-from tools.monitor.parse import Member, ParseError, Peer, Server, Service, Worker
+from tools.monitor.answer import AnswerError
+from tools.monitor.parse import Member, Peer, Server, Service, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_connections_are_a_number() -> None:
 )
 def test_rubbish_is_no_number_of_connections(body: bytes) -> None:
     """Whatever is not a plain number is refused, and quoted in the reason."""
-    with pytest.raises(ParseError, match="not a number of connections"):
+    with pytest.raises(AnswerError, match="not a number of connections"):
         parse.connections(body)
 
 
@@ -122,29 +123,29 @@ def test_haproxys_servers_are_read() -> None:
 @pytest.mark.parametrize("text", ["", "<html>", "# pxname,svname\nfep,a\n", "# pxname,scur,stot\nfep,x"])
 def test_other_statistics_are_refused(text: str) -> None:
     """A page that is not HAProxy's CSV is an error, not an empty list of servers."""
-    with pytest.raises(ParseError, match="statistics"):
+    with pytest.raises(AnswerError, match="statistics"):
         parse.haproxy_servers(text, "fep")
 
 
 def test_haproxys_worker_is_read() -> None:
     """The statistics page tells the worker's pid and how long it runs."""
     assert parse.haproxy_worker(PAGE) == Worker(41, ((24 + 2) * 60 + 3) * 60 + 4)
-    with pytest.raises(ParseError, match="without pid"):
+    with pytest.raises(AnswerError, match="without pid"):
         parse.haproxy_worker("<html>")
 
 
 @pytest.mark.parametrize("parser", [parse.services, parse.members, parse.peers, parse.leader])
 @given(document=JSON)
 def test_any_json_is_read_or_refused(parser: Callable[[object], object], document: object) -> None:
-    """Whatever JSON comes in Consul's place, the only error is ParseError."""
-    with contextlib.suppress(ParseError):
+    """Whatever JSON comes in Consul's place, the only error is AnswerError."""
+    with contextlib.suppress(AnswerError):
         parser(document)
 
 
 @given(field=st.sampled_from(["ID", "Address", "Port"]), value=JSON)
 def test_a_service_with_a_strange_field_is_read_or_refused(field: str, value: object) -> None:
     """An entry of the right shape with one wrong value is refused, or yields text and numbers only."""
-    with contextlib.suppress(ParseError):
+    with contextlib.suppress(AnswerError):
         (service,) = parse.services([entry(**{field: value})] if field != "ID" else [entry(value)])  # type: ignore[arg-type]
         assert isinstance(service.name, str)
         assert type(service.port) is int
@@ -152,16 +153,16 @@ def test_a_service_with_a_strange_field_is_read_or_refused(field: str, value: ob
 
 @given(body=st.binary(max_size=64))
 def test_any_body_is_a_count_or_refused(body: bytes) -> None:
-    """Whatever bytes an instance answers, they are a count in range or a ParseError."""
-    with contextlib.suppress(ParseError):
+    """Whatever bytes an instance answers, they are a count in range or a AnswerError."""
+    with contextlib.suppress(AnswerError):
         assert 0 <= parse.connections(body) <= parse.MOST_CONNECTIONS
 
 
 @given(text=st.text())
 def test_any_text_is_statistics_or_refused(text: str) -> None:
-    """Whatever text comes in the place of HAProxy's answers, the only error is ParseError."""
+    """Whatever text comes in the place of HAProxy's answers, the only error is AnswerError."""
     for answer in (text, f"# pxname,svname,scur,stot,status\nfep,{text}"):
-        with contextlib.suppress(ParseError):
+        with contextlib.suppress(AnswerError):
             parse.haproxy_servers(answer, "fep")
-    with contextlib.suppress(ParseError):
+    with contextlib.suppress(AnswerError):
         parse.haproxy_worker(text)

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tools.monitor import cluster, metrics, patch, view
 from tools.monitor import state as states
+from tools.monitor.answer import AnswerError
 from tools.monitor.parse import Member, Peer, Server, Service, Worker
 from tools.monitor.state import Host, State
 
@@ -40,7 +41,7 @@ def busy() -> State:
     for name, number in (("fep.10", 5), ("fep.2", 7), ("fep.1", 1)):
         instance = state.instances[f"docker:{name}"]
         states.see_connections(state, instance, instance.services["info"], number, now=101)
-    states.miss_connections(state, instance, instance.services["info"], "no answer", now=102)
+    states.miss_connections(state, instance, instance.services["info"], AnswerError("no answer"), now=102)
     cluster.see_leader(state, AGENT, RPC, now=103)
     cluster.see_peers(state, [Peer("server1", RPC, voter=True)], now=104)
     found = [
@@ -154,7 +155,7 @@ def test_consuls_states() -> None:
     seen = [view.snapshot(state, 0, now=1)["consul"]]
     for step, leader in enumerate((RPC, "", None)):
         if leader is None:
-            cluster.miss_agent(state, AGENT, "refused", now=100 + step)
+            cluster.miss_agent(state, AGENT, AnswerError("refused"), now=100 + step)
         else:
             cluster.see_leader(state, AGENT, leader, now=100 + step)
         seen.append(view.snapshot(state, 0, now=110)["consul"])
@@ -165,7 +166,7 @@ def test_consuls_states() -> None:
 def test_what_does_not_answer_is_a_problem() -> None:
     """Every source without usable answers is listed with its reason."""
     state = busy()
-    cluster.failed(state, "service fep", "answered 500", now=109)
+    cluster.failed(state, "service fep", AnswerError("answered 500"), now=109)
     expected = {"service fep": {"since": 109, "error": "answered 500"}}
     assert view.snapshot(state, 0, now=110)["problems"] == expected
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .state import WORKERS, Haproxy, Reach, State, log, missed, reached
 
 if TYPE_CHECKING:
+    from .answer import AnswerError
     from .parse import Member, Peer, Server, Worker
 
 HAPROXY = "HAProxy"
@@ -19,8 +20,8 @@ def answered(state: State, source: str, now: float) -> bool:
     return reached(state.sources.setdefault(source, Reach(now)), now)
 
 
-def failed(state: State, source: str, error: str, now: float) -> bool:
-    """Note that a source did not answer, or nothing that can be used; returns whether this is news."""
+def failed(state: State, source: str, error: AnswerError, now: float) -> bool:
+    """Note that a source did not answer; returns whether it has become unreachable by that."""
     return missed(state.sources.setdefault(source, Reach(now)), error, now)
 
 
@@ -35,11 +36,11 @@ def see_leader(state: State, agent: str, leader: str, now: float) -> None:
     _elect(state, now)
 
 
-def miss_agent(state: State, agent: str, error: str, now: float) -> None:
+def miss_agent(state: State, agent: str, error: AnswerError, now: float) -> None:
     """Note that one agent did not say who leads."""
-    state.leaders.pop(agent, None)
     if not failed(state, agent, error, now):
         return
+    state.leaders.pop(agent, None)
     log(state, now, "unreachable", f"Consul's agent at {host_of(state, agent)} is unreachable: {error}")
     if consul_lost(state):
         log(state, now, "lost", "Consul is lost: none of its agents answers")
@@ -105,7 +106,7 @@ def see_worker(state: State, worker: Worker, now: float) -> None:
         log(state, now, "answers", "HAProxy restarted" if is_new else "HAProxy answers again")
 
 
-def miss_haproxy(state: State, error: str, now: float) -> None:
+def miss_haproxy(state: State, error: AnswerError, now: float) -> None:
     """Note that HAProxy's statistics page could not be had."""
     if failed(state, HAPROXY, error, now):
         log(state, now, "unreachable", f"HAProxy is unreachable: {error}")

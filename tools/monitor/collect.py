@@ -10,9 +10,9 @@ from yarl import URL
 
 from . import cluster, parse
 from . import state as states
+from .answer import AnswerError
 from .consul import Consul
-from .fetch import FetchError, get, url_of
-from .parse import ParseError
+from .fetch import get, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .options import Options
     from .state import Instance, Kind, State
 
-PATIENCE = 0.7  # of an interval: what an answer may take
-SPREAD = 0.2  # of an interval: over which the questions to many instances are spread
+PATIENCE = 0.9  # of an interval: what an answer may take
+SPREAD = 0.7  # of an interval: over which the questions to many instances are spread
 BATCH = 50  # instances that are asked at the same moment
 COUNT_SIZE = 64  # bytes of an instance's answer
 HAPROXY_SIZE = 8 * 2**20
@@ -73,8 +73,8 @@ class Collectors:
         async for _ in ticks(self._options.interval):
             try:
                 leader = parse.leader(await self._consul.ask_agent(agent, "/v1/status/leader"))
-            except (FetchError, ParseError) as error:
-                cluster.miss_agent(self._state, agent, str(error), time.time())
+            except AnswerError as error:
+                cluster.miss_agent(self._state, agent, error, time.time())
             else:
                 cluster.see_leader(self._state, agent, leader, time.time())
             self._changed()
@@ -84,8 +84,8 @@ class Collectors:
             try:
                 see(await self._consul.ask(path))
                 cluster.answered(self._state, source, time.time())
-            except (FetchError, ParseError) as error:
-                cluster.failed(self._state, source, str(error), time.time())
+            except AnswerError as error:
+                cluster.failed(self._state, source, error, time.time())
             self._changed()
 
     def _see_members(self, document: object) -> None:
@@ -102,15 +102,17 @@ class Collectors:
                     states.see_services(self._state, kind, parse.services(document), time.time())
                     cluster.answered(self._state, source, time.time())
                     self._changed()
-            except (FetchError, ParseError) as error:
-                cluster.failed(self._state, source, str(error), time.time())
+            except AnswerError as error:
+                cluster.failed(self._state, source, error, time.time())
             self._changed()
 
     async def _instances(self) -> None:
-        async for _ in ticks(self._options.interval):
-            asked = [instance for instance in self._state.instances.values() if "info" in instance.services]
-            step = self._options.interval * SPREAD * BATCH / max(len(asked), BATCH)
-            async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
+            async for _ in ticks(self._options.interval):
+                asked = [
+                    instance for instance in self._state.instances.values() if "info" in instance.services
+                ]
+                step = self._options.interval * SPREAD * BATCH / max(len(asked), BATCH)
                 for number, instance in enumerate(asked):
                     group.create_task(self._connections(instance, number // BATCH * step))
 
@@ -123,8 +125,8 @@ class Collectors:
             url = url_of(service.address, service.port, "/conns")
             answer = await get(self._http, url, self._limit, COUNT_SIZE)
             number = parse.connections(answer.body)
-        except (FetchError, ParseError) as error:
-            states.miss_connections(self._state, instance, service, str(error), time.time())
+        except AnswerError as error:
+            states.miss_connections(self._state, instance, service, error, time.time())
         else:
             states.see_connections(self._state, instance, service, number, time.time())
         self._changed()
@@ -134,8 +136,8 @@ class Collectors:
             try:
                 # A scope that matches no proxy leaves the page's head, which names the worker.
                 worker = parse.haproxy_worker(await self._haproxy("?scope=.none."))
-            except (FetchError, ParseError) as error:
-                cluster.miss_haproxy(self._state, str(error), time.time())
+            except AnswerError as error:
+                cluster.miss_haproxy(self._state, error, time.time())
             else:
                 cluster.see_worker(self._state, worker, time.time())
             self._changed()
@@ -144,8 +146,8 @@ class Collectors:
         async for _ in ticks(self._options.interval):
             try:
                 servers = parse.haproxy_servers(await self._haproxy(";csv"), self._options.echo)
-            except (FetchError, ParseError) as error:
-                cluster.failed(self._state, cluster.SERVERS, str(error), time.time())
+            except AnswerError as error:
+                cluster.failed(self._state, cluster.SERVERS, error, time.time())
             else:
                 cluster.see_servers(self._state, servers, time.time())
             self._changed()

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .fetch import Answer, FetchError, get, url_of
+from .answer import AnswerError
+from .fetch import Answer, get, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,16 +45,16 @@ class Consul:
         self._seconds = seconds
 
     async def ask_agent(self, agent: str, path: str) -> object:
-        """Return one agent's JSON; raises FetchError."""
+        """Return one agent's JSON; raises AnswerError."""
         return (await self._get(agent, path, {}, self._seconds)).json()
 
     async def ask(self, path: str) -> object:
-        """Return the JSON of the first agent that answers; raises FetchError when none does."""
+        """Return the JSON of the first agent that answers; raises AnswerError when none does."""
         _, answer = await self._first(path, Position(), blocking=False)
         return answer.json()
 
     async def watch(self, path: str) -> AsyncIterator[object]:
-        """Yield the JSON at first and whenever it changes; raises FetchError when no agent answers."""
+        """Yield the JSON at first and whenever it changes; raises AnswerError when no agent answers."""
         position = Position()
         while True:
             agent, answer = await self._first(path, position, blocking=True)
@@ -65,16 +66,18 @@ class Consul:
             await asyncio.sleep(PAUSE)
 
     async def _first(self, path: str, position: Position, *, blocking: bool) -> tuple[str, Answer]:
-        reasons = []
-        for agent in ranked(self._state):
+        errors: list[AnswerError] = []
+        agents = ranked(self._state)
+        for agent in agents:
             index = position.index if agent == position.agent else 0
             query = {"stale": "", "index": str(index), "wait": f"{WAIT:g}s"} if blocking else {"stale": ""}
             seconds = self._seconds + (WAIT * 17 / 16 if blocking else 0)  # Consul adds up to a 16th
             try:
                 return agent, await self._get(agent, path, query, seconds)
-            except FetchError as error:
-                reasons.append(f"{agent} {error}")
-        raise FetchError("; ".join(reasons))
+            except AnswerError as error:
+                errors.append(error)
+        text = "; ".join(f"{agent}: {error}" for agent, error in zip(agents, errors, strict=True))
+        raise AnswerError(text, late=any(error.late for error in errors))
 
     async def _get(self, agent: str, path: str, query: dict[str, str], seconds: float) -> Answer:
         host, _, port = agent.rpartition(":")
@@ -96,5 +99,5 @@ def ranked(state: State) -> list[str]:
 def _index(answer: Answer) -> int:
     text = answer.headers.get("X-Consul-Index", "")
     if not text.isdecimal():
-        raise FetchError("answered without an index: this is not Consul")
+        raise AnswerError("answered without an index: this is not Consul")
     return int(text)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from .answer import AnswerError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OK = 200
-
-
-class FetchError(Exception):
-    """There was no usable answer; the text says why, in words for the audience."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,11 @@ class Answer:
     headers: Mapping[str, str]
 
     def json(self) -> object:
-        """Return the body's JSON; raises FetchError when it is none."""
+        """Return the body's JSON; raises AnswerError when it is none."""
         try:
             document: object = json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise FetchError("answered something that is not JSON") from error
+            raise AnswerError("answered something that is not JSON") from error
         return document
 
 
@@ -48,11 +46,11 @@ def session() -> aiohttp.ClientSession:
 
 
 def url_of(address: str, port: int, path: str) -> URL:
-    """Return the HTTP URL of a path at an address; raises FetchError when that is no address."""
+    """Return the HTTP URL of a path at an address; raises AnswerError when that is no address."""
     try:
         return URL.build(scheme="http", host=address, port=port, path=path)
     except ValueError as error:
-        raise FetchError("has no usable address") from error
+        raise AnswerError("has no usable address") from error
 
 
 async def get(
@@ -62,7 +60,7 @@ async def get(
 
     The whole of it takes at most `seconds`, its body at most `size` bytes. A redirect is not
     followed: it would lead to an address that nobody named. `fresh` asks over a connection of its own.
-    Raises FetchError.
+    Raises AnswerError.
     """
     headers = {"Connection": "close"} if fresh else None
     try:
@@ -71,14 +69,14 @@ async def get(
             http.get(url, allow_redirects=False, headers=headers) as response,
         ):
             if response.status != OK:
-                raise FetchError(f"answered status {response.status}")
+                raise AnswerError(f"answered status {response.status}")
             return Answer(await _body(response, size), response.headers)
     except TimeoutError as error:
-        raise FetchError(f"no answer within {seconds:g} s") from error
+        raise AnswerError(f"no answer within {seconds:g} s", late=True) from error
     except aiohttp.ClientConnectorError as error:
-        raise FetchError(reason(error.os_error)) from error
+        raise AnswerError(reason(error.os_error)) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise FetchError("broke off or does not speak HTTP") from error
+        raise AnswerError("broke off or does not speak HTTP") from error
 
 
 async def _body(response: aiohttp.ClientResponse, size: int) -> bytes:
@@ -86,7 +84,7 @@ async def _body(response: aiohttp.ClientResponse, size: int) -> bytes:
         await response.content.readexactly(size + 1)
     except asyncio.IncompleteReadError as end:
         return end.partial
-    raise FetchError(f"answered more than {size} bytes")
+    raise AnswerError(f"answered more than {size} bytes")
 
 
 def reason(error: OSError) -> str:

@@ -15,7 +15,7 @@ from .patch import Tree, diff
 if TYPE_CHECKING:
     from .state import State
 
-GATHER = 0.1  # s from a change to its publication: what changes together is shown together
+GATHER = 0.2  # s from a change to its publication: what changes together is shown together
 
 
 class Hub:

@@ -1,4 +1,4 @@
-"""What others answer, turned into values. Nothing is trusted: what cannot be understood is a ParseError."""
+"""What others answer, turned into values. Nothing is trusted: what is not understood is an AnswerError."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
+
+from .answer import AnswerError
 
 Check = Literal["passing", "warning", "critical"]
 Value = TypeVar("Value")
@@ -16,10 +18,6 @@ NAME_LENGTH = 200
 _SEVERITY: tuple[Check, ...] = get_args(Check)
 _SERVICE_ID = re.compile(r"(?P<host>[^:]+):(?P<container>.+?):\d+(?::udp)?", re.DOTALL)
 _WORKER = re.compile(r"<b>pid = </b> (\d+) .*?<b>uptime = </b> (\d+)d (\d+)h(\d\d)m(\d\d)s", re.DOTALL)
-
-
-class ParseError(ValueError):
-    """An answer that is not what was asked for; the text says what was found, in words for the audience."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def connections(body: bytes) -> int:
     """Return the number in an instance's answer to /conns."""
     text = body.strip()
     if not text.isdigit() or int(text) > MOST_CONNECTIONS:
-        raise ParseError(f"answered {body[:20]!r}, not a number of connections")
+        raise AnswerError(f"answered {body[:20]!r}, not a number of connections")
     return int(text)
 
 
@@ -121,20 +119,20 @@ def haproxy_servers(text: str, backend: str) -> dict[str, Server]:
     A server is named by its service ID there; here it has the key of its instance.
     """
     if not text.startswith("# pxname,"):
-        raise ParseError("answered something else than HAProxy's statistics")
+        raise AnswerError("answered something else than HAProxy's statistics")
     try:
         rows = [row for row in csv.DictReader(text[2:].splitlines()) if row["pxname"] == backend]
         servers = [row for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"}]
         return {identity(row["svname"])[0]: _server(row) for row in servers}
     except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise ParseError(f"answered statistics that cannot be read: {error}") from error
+        raise AnswerError(f"answered statistics that cannot be read: {error}") from error
 
 
 def haproxy_worker(html: str) -> Worker:
     """Return the worker that wrote HAProxy's statistics page: the CSV does not name it."""
     match = _WORKER.search(html)
     if match is None:
-        raise ParseError("answered a statistics page without pid and uptime")
+        raise AnswerError("answered a statistics page without pid and uptime")
     pid, days, hours, minutes, seconds = map(int, match.groups())
     return Worker(pid, ((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
@@ -142,7 +140,7 @@ def haproxy_worker(html: str) -> Worker:
 def _as(kind: type[Value], value: object, what: str) -> Value:
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise ParseError(f"{what} is not a {kind.__name__}: {value!r:.40}")
+    raise AnswerError(f"{what} is not a {kind.__name__}: {value!r:.40}")
 
 
 def _field(entry: dict[str, object], name: str, kind: type[Value]) -> Value:

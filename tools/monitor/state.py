@@ -6,7 +6,7 @@ Times are seconds since the epoch. Every change that an audience would want to h
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from .parse import printable
@@ -14,6 +14,7 @@ from .parse import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .answer import AnswerError
     from .parse import Member, Peer, Server, Service, Worker
 
 Kind = Literal["echo", "info"]
@@ -23,6 +24,7 @@ HISTORY = 300  # samples, one an interval
 EVENTS = 100
 WORKERS = 16  # of HAProxy, remembered so that the last words of an old one are not taken for a reload
 NAMED = 3  # instances of one event that are named; the others are counted
+MERGE = 2.0  # s within which the same thing that happens to several instances is one event
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,16 @@ class Host:
 
 @dataclass
 class Reach:
-    """Whether something answers, since when, and in what way it does not."""
+    """Whether something answers, since when, and in what way it does not.
+
+    `doubt` is when an answer was late that had never been late before: it may have been the monitor
+    itself that had no processor, so one late answer alone makes nobody unreachable.
+    """
 
     since: float
     status: Status = "waiting"
     error: str = ""
+    doubt: float | None = None
 
 
 @dataclass
@@ -61,12 +68,20 @@ class Instance:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the log; `kind` lets the page draw it."""
+    """One line of the log: what happened, and to which instances; `kind` lets the page draw it."""
 
     number: int
     time: float
     kind: str
-    text: str
+    what: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return the line; of many instances it names the first."""
+        others = len(self.names) - NAMED
+        more = f" and {others} more" if others > 0 else ""
+        return f"{', '.join(self.names[:NAMED])}{more} {self.what}".strip()
 
 
 @dataclass(frozen=True)
@@ -113,27 +128,35 @@ class State:
     logged: int = 0
 
 
-def log(state: State, now: float, kind: str, text: str) -> None:
-    """Add one line to the event log."""
+def log(state: State, now: float, kind: str, what: str, *names: str) -> None:
+    """Add one line to the event log, or its names to the last one if that says the same of others."""
+    last = state.events[-1] if state.events else None
+    if last and names and (last.kind, last.what) == (kind, what) and now - last.time < MERGE:
+        state.events[-1] = replace(last, names=(*last.names, *names))
+        return
     state.logged += 1
-    state.events.append(Event(state.logged, now, kind, text))
+    state.events.append(Event(state.logged, now, kind, what, names))
 
 
 def reached(reach: Reach, now: float) -> bool:
     """Note that something answered; returns whether it had been unreachable."""
     was_lost = reach.status == "unreachable"
+    reach.doubt = None
     if reach.status != "ok":
         reach.since, reach.status, reach.error = now, "ok", ""
     return was_lost
 
 
-def missed(reach: Reach, error: str, now: float) -> bool:
-    """Note that something did not answer; returns whether this is news."""
-    is_news = reach.status != "unreachable"
-    if is_news:
-        reach.since, reach.status = now, "unreachable"
-    reach.error = error
-    return is_news
+def missed(reach: Reach, error: AnswerError, now: float) -> bool:
+    """Note that something did not answer; returns whether it has become unreachable by that."""
+    if reach.status == "unreachable":
+        reach.error = str(error)
+        return False
+    if error.late and reach.doubt is None:
+        reach.doubt = now
+        return False
+    reach.since, reach.status, reach.error = reach.doubt or now, "unreachable", str(error)
+    return True
 
 
 def see_services(state: State, kind: Kind, found: Iterable[Service], now: float) -> None:
@@ -147,10 +170,11 @@ def see_services(state: State, kind: Kind, found: Iterable[Service], now: float)
     _name(state)
     first = kind not in state.known
     state.known.add(kind)
-    _log_instances(
-        state, now, "appeared", "found" if first else "appeared", (state.instances[k] for k in new)
-    )
-    _log_instances(state, now, "left", "left", left)
+    if new:
+        names = (state.instances[key].name for key in new)
+        log(state, now, "appeared", "found" if first else "appeared", *names)
+    if left:
+        log(state, now, "left", "left", *(instance.name for instance in left))
 
 
 def see_connections(state: State, instance: Instance, asked: Service, number: int, now: float) -> None:
@@ -158,15 +182,16 @@ def see_connections(state: State, instance: Instance, asked: Service, number: in
     if instance.services.get("info") != asked:
         return
     instance.connections = number
-    lost = now - instance.reach.since
     if reached(instance.reach, now):
-        log(state, now, "answers", f"{instance.name} answers again, after {lost:.0f} s")
+        log(state, now, "answers", "answered again", instance.name)
 
 
-def miss_connections(state: State, instance: Instance, asked: Service, error: str, now: float) -> None:
+def miss_connections(
+    state: State, instance: Instance, asked: Service, error: AnswerError, now: float
+) -> None:
     """Note that an instance did not answer; what it said last is kept, and is not its count."""
     if instance.services.get("info") == asked and missed(instance.reach, error, now):
-        log(state, now, "unreachable", f"{instance.name} is unreachable: {error}")
+        log(state, now, "unreachable", f"stopped answering: {error}", instance.name)
 
 
 def sample(state: State, tick: int, now: float) -> None:
@@ -187,7 +212,7 @@ def _register(state: State, kind: Kind, service: Service, now: float) -> None:
     if kind == "info" and (known is None or (known.address, known.port) != (service.address, service.port)):
         instance.connections, instance.reach = None, Reach(now)
     if known is not None and known.check != service.check:
-        log(state, now, "check", f"{instance.name}: check of its {kind} service is now {service.check}")
+        log(state, now, "check", f"{kind} check is now {service.check}", instance.name)
 
 
 def _keep(instance: Instance, kind: Kind, services: dict[str, Service], now: float) -> bool:
@@ -205,12 +230,3 @@ def _name(state: State) -> None:
     for instance in state.instances.values():
         name = instance.service.name
         instance.name = name if uses[name] == 1 else printable(instance.key)
-
-
-def _log_instances(state: State, now: float, kind: str, verb: str, instances: Iterable[Instance]) -> None:
-    names = [instance.name for instance in instances]
-    if not names:
-        return
-    others = len(names) - NAMED
-    text = ", ".join(names[:NAMED]) + (f" and {others} more" if others > 0 else "")
-    log(state, now, kind, f"{text} {verb}")

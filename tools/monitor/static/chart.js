@@ -8,8 +8,10 @@ const SPANS = [60, 120, 300]; // samples that the chart is wide: it grows with w
 const BANDS = 12; // instances that have a band of their own; the others share one
 const REST = "others";
 const MARKS = { reload: "↻", leader: "★" };
-const MARGIN = { top: 22, right: 84, bottom: 20, left: 44 };
+const MARGIN = { top: 22, right: 100, bottom: 20, left: 48 };
 const LABEL = 15; // px between two labels
+
+const compact = new Intl.NumberFormat("en", { notation: "compact" });
 
 let ticks = [];
 let times = [];
@@ -68,8 +70,8 @@ export function showChart(tree) {
   const y = (value) => box.height - MARGIN.bottom - (value / top) * (box.height - MARGIN.bottom - MARGIN.top);
   svg.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
   svg.replaceChildren(
-    ...grid(x, y, top, right, span, tree.interval, box),
     ...bands.map((band) => draw(band, x, y)),
+    ...grid(x, y, top, right, span, tree.interval, box),
     ...marks(tree.events, x, box),
     ...labels(bands, y, right),
   );
@@ -111,7 +113,7 @@ function draw(band, x, y) {
 function grid(x, y, top, right, span, interval, box) {
   const lines = [0, top / 2, top].filter(Number.isInteger).flatMap((value) => [
     make("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }),
-    make("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, String(value)),
+    make("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, compact.format(value)),
   ]);
   const ages = [span, span / 2, 0].map((samples) => {
     const place = { x: x(ticks.length - 1 - samples), y: box.height - 4, "text-anchor": "middle" };
@@ -134,8 +136,10 @@ function marks(events, x, box) {
 
 // Returns the names beside their bands, as far apart as they need to be to be read.
 function labels(bands, y, right) {
-  const present = bands.filter((band) => band.values.at(-1) > 0);
   const last = ticks.length - 1;
+  const height = (band) => y(band.lower[last]) - y(band.upper[last]);
+  const least = bands.length > BANDS ? LABEL : 1;
+  const present = bands.filter((band) => height(band) >= least);
   let free = Infinity;
   return present.flatMap((band) => {
     const middle = y((band.lower[last] + band.upper[last]) / 2) + 4;

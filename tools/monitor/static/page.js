@@ -24,12 +24,14 @@ let pending = null; // what the next frame draws
 let isFresh = true; // nothing was drawn yet, or nothing since the monitor was lost: nothing counts as new
 let heardAt = null; // s since the epoch
 let newestEvent = 0;
+const eventTexts = new Map(); // by number: the monitor may add names to an event
 let drawnHosts = "";
 
 function show(tree, history) {
   if (history !== null) {
     load(history);
     newestEvent = 0;
+    eventTexts.clear();
     byId("events").replaceChildren();
   }
   add(tree);
@@ -106,36 +108,38 @@ function setFigure(id, text, isBad = false) {
   byId(id).dataset.tone = isBad ? "bad" : "";
 }
 
-function showHosts({ hosts }) {
-  const text = JSON.stringify(hosts);
+function showHosts({ hosts, consul }) {
+  const isKnown = consul.status !== "unreachable";
+  const text = JSON.stringify([hosts, isKnown]);
   if (text !== drawnHosts) {
     drawnHosts = text;
-    byId("hosts").replaceChildren(...Object.entries(hosts).map(([name, host]) => hostCard(name, host)));
+    byId("hosts").replaceChildren(...Object.entries(hosts).map(([name, host]) => hostCard(name, host, isKnown)));
   }
 }
 
-function hostCard(name, host) {
+function hostCard(name, host, isKnown) {
   const isDown = ["failed", "left"].includes(host.member) || [host.agent, host.haproxy].includes("unreachable");
-  const card = element("li", `${host.leader ? "leads" : ""} ${isDown ? "down" : ""}`);
+  const card = element("li", `${host.leader && isKnown ? "leads" : ""} ${isDown ? "down" : ""}`);
   const title = element("p", "host");
   title.append(element("span", "", name));
-  if (host.leader) {
+  if (host.leader && isKnown) {
     title.append(element("span", "crown", "★ leader"));
   }
   const role = name === host.role ? "" : `${host.role}, `;
   card.append(title, element("p", "unit", `${role}${host.address}`));
-  for (const [tone, words] of hostFacts(host)) {
+  for (const [tone, words] of hostFacts(host, isKnown)) {
     card.append(element("p", tone, words));
   }
   return card;
 }
 
-// Returns tone and words of what is known of a host.
-function hostFacts(host) {
+// Returns tone and words of what is known of a host; without Consul that is what it said last.
+function hostFacts(host, isKnown) {
   const facts = [];
   if (host.member !== undefined) {
-    const peer = host.peer === undefined ? "" : `, ${host.peer}`;
-    facts.push(host.member === "alive" ? ["good", `✓ alive${peer}`] : ["bad", `✕ ${host.member}${peer}`]);
+    const words = host.peer === undefined ? host.member : `${host.member}, ${host.peer}`;
+    const judged = host.member === "alive" ? ["good", `✓ ${words}`] : ["bad", `✕ ${words}`];
+    facts.push(isKnown ? judged : ["unit", `? was ${words}`]);
   }
   if (host.agent === "unreachable") {
     facts.push(["bad", "✕ its API is unreachable"]);
@@ -151,16 +155,23 @@ function hostFacts(host) {
 
 function showEvents(events) {
   const list = byId("events");
-  const numbers = Object.keys(events).map(Number).filter((number) => number > newestEvent);
-  for (const number of numbers.sort(natural.compare)) {
-    const { time, kind, text } = events[number];
+  const numbers = Object.keys(events).map(Number).sort(natural.compare);
+  for (const number of numbers.filter((known) => known > newestEvent)) {
+    const { time, kind } = events[number];
     const line = element("li");
-    line.append(element("time", "", timeOfDay(time)), element("span", "sign", SIGNS[kind]), element("span", "", text));
+    const text = element("span");
+    line.append(element("time", "", timeOfDay(time)), element("span", "sign", SIGNS[kind]), text);
     list.prepend(line);
+    eventTexts.set(number, text);
     newestEvent = number;
   }
-  while (list.children.length > SHOWN) {
-    list.lastChild.remove();
+  for (const [number, text] of eventTexts) {
+    if (number > newestEvent - SHOWN && number in events) {
+      setText(text, events[number].text);
+    } else {
+      text.parentNode.remove();
+      eventTexts.delete(number);
+    }
   }
 }
 
