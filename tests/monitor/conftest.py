@@ -1,0 +1,74 @@
+"""The parts of a small lab on loopback, as fixtures."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .rig import Fep, Handler, Loop
+from .stack import Cluster, Haproxy, Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Stage:
+    """Three Consul servers in good health without any service, and whatever a test puts before them."""
+
+    def __init__(self, cluster: Cluster, loop: Loop, cleanup: ExitStack, folder: Path) -> None:
+        """Start nothing yet; what is started later, `cleanup` ends."""
+        self.cluster = cluster
+        self.cleanup = cleanup
+        self._loop = loop
+        self._folder = folder
+        self._launched = 0
+
+    def launch(self, answer: Handler | None = None) -> Fep:
+        """Start an instance, fep.1, fep.2 ..., with an answer of its own if one is given."""
+        self._launched += 1
+        fep = Fep(f"fep.{self._launched}", self._loop, answer)
+        self.cleanup.callback(fep.stop)
+        return fep
+
+    def balance(self, *feps: Fep) -> Haproxy:
+        """Start HAProxy before the instances."""
+        haproxy = Haproxy(self._folder, feps)
+        self.cleanup.callback(haproxy.stop)
+        return haproxy
+
+    def watch(self, *flags: str) -> Monitor:
+        """Start a monitor of all this; further flags as arguments."""
+        hosts = [f"--host={agent.name}={agent.address}=server" for agent in self.cluster.agents]
+        hosts.append(f"--host=docker={self.cluster.address}.3=docker")
+        agents = [agent.endpoint for agent in self.cluster.agents]
+        monitor = Monitor(self._folder, agents, *hosts, *flags)
+        self.cleanup.callback(monitor.stop)
+        return monitor
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    """Return the event loop that the instances live in."""
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return the Consul servers, as the last test left them."""
+    cluster = Cluster(tmp_path_factory.mktemp("consul"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def stage(servers: Cluster, loop: Loop, tmp_path: Path) -> Iterator[Stage]:
+    """Return a stage, and clear it after the test."""
+    with ExitStack() as cleanup:
+        yield Stage(servers, loop, cleanup, tmp_path)
+    servers.heal()
+    servers.clear()

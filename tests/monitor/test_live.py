@@ -1,0 +1,217 @@
+"""The monitor among real parts: what changes there is in its state."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from .rig import wait_for
+from .stack import INFO, INTERVAL, NODE, http
+
+if TYPE_CHECKING:
+    from .conftest import Stage
+
+
+def test_services_come_count_and_go(stage: Stage) -> None:
+    """A registered instance gets a row with its own count, follows it, and leaves when it is deregistered."""
+    monitor = stage.watch()
+    one, two = stage.launch(), stage.launch()
+    one.connections, two.connections = 3, 4
+    stage.cluster.add(one, two)
+    monitor.wait("total", equals={"connections": 7, "answering": 2, "instances": 2})
+    two.connections = 40
+    monitor.wait("instances", "fep.2", "connections", equals=40)
+    stage.cluster.remove("fep.1")
+    monitor.wait("total", equals={"connections": 40, "answering": 1, "instances": 1})
+    assert "fep.1 left" in monitor.texts()
+
+
+def test_an_instance_without_connections_is_shown(stage: Stage) -> None:
+    """Zero is a number like any other."""
+    monitor = stage.watch()
+    stage.cluster.add(stage.launch())
+    monitor.wait("instances", "fep.1", "connections", equals=0)
+
+
+def test_a_failing_check_is_shown(stage: Stage) -> None:
+    """An instance that Consul calls critical stays in sight, with that word."""
+    monitor = stage.watch()
+    fep = stage.launch()
+    stage.cluster.add(fep)
+    monitor.wait("instances", "fep.1", "checks", equals={"echo": "passing", "info": "passing"})
+    stage.cluster.register("fep.1", fep.echo_port, fep.info_port, check="critical")
+    monitor.wait("instances", "fep.1", "checks", equals={"echo": "critical", "info": "critical"})
+    monitor.wait("instances", "fep.1", "connections", equals=0)
+
+
+async def never(_: web.Request) -> web.StreamResponse:
+    """Not answer."""
+    await asyncio.sleep(3600)
+    raise AssertionError
+
+
+async def drip(request: web.Request) -> web.StreamResponse:
+    """Answer a digit now and then."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(1000):
+        await response.write(b"1")
+        await asyncio.sleep(INTERVAL / 4)
+    return response
+
+
+async def huge(request: web.Request) -> web.StreamResponse:
+    """Answer digits without end."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"1" * 65536)
+
+
+async def rubbish(_: web.Request) -> web.StreamResponse:
+    """Answer a page."""
+    return web.Response(text="<script>alert(1)</script>")
+
+
+async def packed(_: web.Request) -> web.StreamResponse:
+    """Answer packed, without being asked to."""
+    return web.Response(body=b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})
+
+
+async def broken(_: web.Request) -> web.StreamResponse:
+    """Answer that it is broken."""
+    return web.Response(status=500, text="7")
+
+
+def test_bad_answers_are_unreachable(stage: Stage) -> None:
+    """Who answers rubbish, too much or never is unreachable, with the reason, and has no count."""
+    reasons = {
+        never: "no answer within",
+        drip: "no answer within",
+        huge: "answered more than 64 bytes",
+        rubbish: "answered b'<script>alert(1)</sc', not a number of connections",
+        packed: "not a number of connections",
+        broken: "answered status 500",
+    }
+    stage.cluster.add(*map(stage.launch, reasons))
+    monitor = stage.watch()
+    for number, reason in enumerate(reasons.values(), start=1):
+        monitor.wait("instances", f"fep.{number}", "status", equals="unreachable")
+        instance = monitor.state()["instances"][f"fep.{number}"]
+        assert reason in instance["error"]
+        assert "connections" not in instance
+
+
+def test_bad_instances_delay_nobody(stage: Stage) -> None:
+    """Beside twenty instances that never answer, a good one is asked once an interval all the same."""
+    good = stage.launch()
+    stage.cluster.add(good, *(stage.launch(never) for _ in range(20)))
+    monitor = stage.watch()
+    monitor.wait("total", equals={"connections": 0, "answering": 1, "instances": 21})
+    wait_for(lambda: all(i["status"] != "waiting" for i in monitor.state()["instances"].values()))
+    asked = good.asked
+    wait_for(lambda: good.asked >= asked + 6, within=8 * INTERVAL)
+
+
+def test_a_redirect_is_not_followed(stage: Stage) -> None:
+    """No instance can make the monitor call an address that Consul did not give."""
+    victim = stage.launch()
+
+    async def redirect(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(f"http://127.0.0.1:{victim.info_port}/conns")
+
+    stage.cluster.add(stage.launch(redirect))
+    monitor = stage.watch()
+    monitor.wait("instances", "fep.2", "error", equals="answered status 302")
+    assert victim.asked == 0
+
+
+def test_no_request_makes_the_monitor_ask(stage: Stage) -> None:
+    """Whatever a request names in path, query, host or headers, the monitor calls nobody for it."""
+    victim = stage.launch()
+    monitor = stage.watch()
+    at = f"127.0.0.1:{victim.info_port}"
+    for path in ("", "events/../conns", f"http://{at}/conns", f"?url=http://{at}/conns", f"//{at}/conns"):
+        http(f"{monitor.url}/{path}", Host=at, Referer=f"http://{at}/")
+    assert victim.asked == 0
+
+
+def test_strange_addresses_harm_nobody(stage: Stage) -> None:
+    """An address in Consul that is none is unreachable; the other instances go on."""
+    stage.cluster.add(stage.launch())
+    strange = ["127.0.0.1/evil?", "a b", "\u0000", "x" * 300, "127.0.0.1:1", "-", "é" * 70]
+    for number, address in enumerate(strange):
+        service = {"ID": f"strange{number}", "Service": INFO, "Address": address, "Port": 1}
+        body = {"Node": NODE, "Address": "127.0.0.1", "Service": service}
+        stage.cluster.leader().call("/catalog/register", body)
+    monitor = stage.watch()
+    for number in range(len(strange)):
+        monitor.wait("instances", f"strange{number}", "status", equals="unreachable")
+    monitor.wait("instances", "fep.1", "status", equals="ok")
+
+
+def test_a_dead_instance_comes_back(stage: Stage) -> None:
+    """An instance that falls silent is unreachable and keeps its last count beside; its answer ends that."""
+    fep = stage.launch()
+    fep.connections = 5
+    stage.cluster.add(fep)
+    monitor = stage.watch()
+    monitor.wait("instances", "fep.1", "connections", equals=5)
+    well, fep.answer = fep.answer, never
+    monitor.wait("instances", "fep.1", "status", equals="unreachable")
+    assert monitor.state()["instances"]["fep.1"]["connections"] == 5
+    assert monitor.state()["total"]["connections"] == 0
+    fep.answer = well
+    monitor.wait("instances", "fep.1", "status", equals="ok")
+
+
+def test_a_frozen_agent_is_left(stage: Stage) -> None:
+    """An agent that accepts questions and never answers does not hide what the others know."""
+    monitor = stage.watch()
+    for agent in stage.cluster.agents:
+        monitor.wait("hosts", agent.name, "agent", equals="ok")
+    frozen = stage.cluster.agents[0]
+    frozen.freeze()
+    monitor.wait("hosts", frozen.name, "agent", equals="unreachable")
+    stage.cluster.add(stage.launch())
+    monitor.wait("instances", "fep.1", "connections", equals=0)
+
+
+def test_consul_lost_and_found(stage: Stage) -> None:
+    """Without any agent the last known services stay and are still asked; then Consul is back."""
+    fep = stage.launch()
+    stage.cluster.add(fep)
+    monitor = stage.watch()
+    monitor.wait("instances", "fep.1", "connections", equals=0)
+    stage.cluster.stop()
+    monitor.wait("consul", "status", equals="unreachable")
+    fep.connections = 6
+    monitor.wait("instances", "fep.1", "connections", equals=6)
+    stage.cluster.heal()
+    monitor.wait("consul", "status", equals="ok")
+    monitor.wait("problems", equals={})
+    texts = monitor.texts()
+    assert texts.index("Consul is lost: none of its agents answers") < texts.index("Consul is back")
+    assert "fep.1 left" not in texts
+
+
+def test_haproxys_reloads_are_counted(stage: Stage) -> None:
+    """Each reload counts once; a restart is none; the sessions of each server are shown."""
+    feps = [stage.launch(), stage.launch()]
+    stage.cluster.add(*feps)
+    haproxy = stage.balance(*feps)
+    monitor = stage.watch(f"--haproxy={haproxy.url}")
+    for reloads in (0, 1, 2):
+        monitor.wait("haproxy", "reloads", equals=reloads)
+        monitor.wait("haproxy", "status", equals="ok")
+        haproxy.reload()
+    monitor.wait("haproxy", "reloads", equals=3)
+    monitor.wait("instances", "fep.2", "haproxy", equals={"sessions": 0, "total": 0, "status": "UP"})
+    haproxy.stop()
+    monitor.wait("haproxy", "status", equals="unreachable")
+    haproxy.start()
+    monitor.wait("haproxy", "status", equals="ok")
+    assert monitor.state()["haproxy"]["reloads"] == 3
+    assert monitor.texts()[-1] == "HAProxy restarted"

@@ -1,0 +1,48 @@
+// Small helpers around the document. Text is only ever set as text: names may hold anything.
+
+export const byId = (id) => document.getElementById(id);
+
+// Returns a new element with a class and text.
+export function element(tag, className = "", text = "") {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+// Sets text, unless it is there already: what does not change is neither drawn nor read aloud again.
+export function setText(node, text) {
+  if (node.textContent !== text) {
+    node.textContent = text;
+  }
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+// Returns the local time of day of `seconds` since the epoch.
+export const timeOfDay = (seconds) => clock.format(new Date(seconds * 1000));
+
+// Returns a duration in words for an audience.
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  return whole < 180 ? `${whole} s` : `${Math.floor(whole / 60)} min`;
+}
+
+export const natural = new Intl.Collator("en", { numeric: true });
+
+const SERIES = 8;
+const colours = new Map();
+
+// Returns the CSS colour of an instance: the same one in table and chart for as long as the page is open.
+export function colour(name) {
+  if (!colours.has(name)) {
+    colours.set(name, colours.size % SERIES);
+  }
+  return `var(--series-${colours.get(name)})`;
+}
+
+// Returns the next number of 1, 2, 5, 10, 20 ... that is not below `value`.
+export function nice(value) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+}
