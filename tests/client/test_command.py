@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from tests.client import behaviours as b
 from tools.client.options import Options, UsageError
@@ -325,3 +326,30 @@ def test_help_teaches() -> None:
 
     assert code == 0
     assert all(word in output for word in ("--churn --concurrency 256", "--procs 3", "exit code: 0"))
+
+
+def test_stream(port: int) -> None:
+    """A program can read along: each second an object with the latencies since the last, then the summary."""
+    code, output, _ = client("--stream", "--churn", "--rate", 40, "--duration", 1.5, f"127.0.0.1:{port}")
+    *rows, summary = map(json.loads, output.splitlines())
+    opens = sum(HdrHistogram.decode(row["first_reply"]).get_total_count() for row in rows)
+
+    assert code == 0
+    assert len(rows) == 2
+    assert opens == rows[-1]["attempts"] == summary["attempts"]
+    assert rows[-1]["classes"] == summary["classes"]
+
+
+def test_reader_is_gone(port: int) -> None:
+    """When nobody reads the stream any more the run ends."""
+    process = start("--stream", "--churn", "--rate", 40, "--duration", 60, f"127.0.0.1:{port}")
+    assert process.stdout
+    assert process.stderr
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        messages = process.stderr.read()
+
+    assert process.returncode == 2
+    assert "standard output: Broken pipe" in messages
+    assert "Traceback" not in messages

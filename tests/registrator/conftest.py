@@ -83,10 +83,14 @@ class Program:
         except OSError:
             return {}
 
-    def settle(self) -> None:
-        """Return after two more looks."""
-        wanted = self.health().get("reconciliations", 0) + 2
+    def settle(self, looks: int = 2) -> None:
+        """Return after some more looks."""
+        wanted = self.health().get("reconciliations", 0) + looks
         eventually(True, lambda: self.health().get("reconciliations", 0) >= wanted)
+
+    def rest(self) -> None:
+        """Return when the program has no reason to look for the time being."""
+        eventually(True, lambda: self.health().get("seconds_since_success", 0) > 1.5)
 
 
 @pytest.fixture

@@ -45,7 +45,9 @@ class FakeAgent(Fake):
         parts = urlsplit(request.path)
         path = unquote(parts.path).removeprefix("/v1/")
         if request.command == "PUT":
-            refusal = self.write(path.removeprefix("agent/"), body or {})
+            refusal = self.write(
+                path.removeprefix("agent/"), body or {}, replace="replace-existing" in parts.query
+            )
             request.answer(*(refusal or ("",)))
         elif path == f"catalog/node/{NODE}":
             index = int(parse_qs(parts.query).get("index", ["0"])[0])
@@ -62,11 +64,11 @@ class FakeAgent(Fake):
             answers["agent/self"]["Member"]["Addr"] = "192.0.2.7"
             request.answer('"127.0.0.1:8300"' if path == "status/leader" else answers[path])
 
-    def write(self, path: str, body: Json) -> tuple[str, int] | None:
+    def write(self, path: str, body: Json, *, replace: bool = False) -> tuple[str, int] | None:
         """Carry out a write; return the refusal, if it is one."""
         action, _, key = path.rpartition("/")
         if path == "service/register":
-            refusal = self.register(body)
+            refusal = self.register(body, replace=replace)
         elif path == "check/register":
             refusal = self.register_check(body)
         elif action == "service/deregister":
@@ -99,8 +101,8 @@ class FakeAgent(Fake):
         self.checks = {name: check for name, check in self.checks.items() if check["ServiceID"] != key}
         return None
 
-    def register(self, body: Json) -> tuple[str, int] | None:
-        """Put a service in the place of its ID; of its checks, those that stay keep their status."""
+    def register(self, body: Json, *, replace: bool) -> tuple[str, int] | None:
+        """Put a service in the place of its ID; old checks keep their status, or go if they are replaced."""
         fields, checks = {name.lower() for name in body}, body.get("checks", [])
         unknown = (fields - SERVICE_FIELDS) | {
             name for check in checks for name in check if name.lower() not in CHECK_FIELDS
@@ -120,7 +122,7 @@ class FakeAgent(Fake):
             "Meta": body.get("meta", {}),
         }
         old = {name: check for name, check in self.checks.items() if check["ServiceID"] == key}
-        self.checks = {name: check for name, check in self.checks.items() if name not in old}
+        self.checks = {name: check for name, check in self.checks.items() if not (replace and name in old)}
         for check in checks:
             name = check.get("CheckID", f"service:{key}")
             status = old[name]["Status"] if name in old else check.get("Status", "critical")

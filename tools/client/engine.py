@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,18 +55,18 @@ class Engine:
 
     def sample(self, now: int) -> Sample:
         """Return how things stand at `now`."""
-        accounts, reply = self._wire.accounts, self._wire.first_reply.copy()
-        reply.add(self._wire.reply)
+        accounts = self._wire.accounts
         return Sample(
             time=(now - self._started) / SECOND,
             held=self.holder.held.alive,
             opening=self.opener.pending,
             attempts=accounts.total,
             lost=accounts.lost,
-            local_errors=accounts.of(Outcome.LOCAL_ERROR),
             pings_ok=self.holder.held.pings_ok,
             cpu=time.process_time(),
-            reply=reply,
+            classes=Counter({outcome: accounts.of(outcome) for outcome in Outcome}),
+            first_reply=self._wire.first_reply.copy(),
+            reply=self._wire.reply.copy(),
         )
 
     def _loop(self, step: Callable[[int], int]) -> None:

@@ -72,6 +72,11 @@ class Latencies:
                 histogram.record_value(min(max(value, 1), LONGEST), count)
         return histogram
 
+    def encoded(self) -> str:
+        """Return them as an HDR histogram, encoded as text."""
+        text: str = self.hdr().encode().decode()
+        return text
+
     def summary(self) -> dict[str, Any]:
         """Return count, minimum, percentiles and maximum in milliseconds, and the encoded histogram."""
         histogram = self.hdr()
@@ -80,5 +85,5 @@ class Latencies:
             return {"count": 0}
         values = {name: histogram.get_value_at_percentile(share) for name, share in PERCENTILES.items()}
         values = {"min": histogram.get_min_value(), **values, "max": histogram.get_max_value()}
-        encoded = histogram.encode().decode()
-        return {"count": count, **{name: value / 1000 for name, value in values.items()}, "hdr": encoded}
+        rounded = {name: value / 1000 for name, value in values.items()}
+        return {"count": count, **rounded, "hdr": histogram.encode().decode()}

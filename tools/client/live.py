@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TextIO
 
+from .accounts import Outcome
+
 if TYPE_CHECKING:
+    from .stop import Stop
     from .timeline import Row
 
 
@@ -18,25 +22,44 @@ class Live:
 
     def show(self, row: Row) -> None:
         """Show how things stand."""
-        self._write(to_line(row), "\r", "\x1b[K" if self._terminal else "\n")
+        line = to_line(row)
+        self._write(f"\r{line}\x1b[K" if self._terminal else f"{line}\n")
 
     def finish(self) -> None:
-        """Leave the line."""
+        """Leave the line that was written over."""
         if self._terminal:
-            self._write("", "\r", "\x1b[K")
+            self._write("\n")
 
-    def _write(self, text: str, begin: str, end: str) -> None:
+    def _write(self, text: str) -> None:
         try:
-            self._stream.write((begin if self._terminal else "") + text + end)
+            self._stream.write(text)
             self._stream.flush()
         except OSError:
             self._terminal = False
 
 
+class Stream:
+    """Writes rows as JSON, one a line, for a program that reads along; when it is gone the run ends."""
+
+    def __init__(self, stream: TextIO, stop: Stop) -> None:
+        """Write to `stream` until that fails, then ask `stop` for the end."""
+        self._stream = stream
+        self._stop = stop
+
+    def show(self, row: Row) -> None:
+        """Write how things stand."""
+        try:
+            self._stream.write(json.dumps(row) + "\n")
+            self._stream.flush()
+        except OSError:
+            self._stop.request("closed output")
+
+
 def to_line(row: Row) -> str:
     """Return a row of the timeline in words."""
+    local_errors = row["classes"][Outcome.LOCAL_ERROR]
     return (
         f"{row['time']:6.1f} s  held {row['held']}  opening {row['opening']}  "
-        f"opens {row['opens_per_second']:.0f}/s  lost {row['lost']}  local errors {row['local_errors']}  "
+        f"opens {row['opens_per_second']:.0f}/s  lost {row['lost']}  local errors {local_errors}  "
         f"p50 {row['p50']:.2f} p99 {row['p99']:.2f} ms"
     )

@@ -61,6 +61,7 @@ class Options:
     json: Path | None = None
     history: Path | None = None
     plot: Path | None = None
+    stream: bool = False
     quiet: bool = False
 
     @property
@@ -192,6 +193,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     add("--json", metavar="FILE", type=Path, help="write the summary here as JSON")
     add("--history", metavar="FILE", type=Path, help="write every operation here, a JSON object a line")
     add("--plot", metavar="FILE", type=Path, help="draw the connections over time here as SVG")
+    add("--stream", action="store_true", help="write a JSON object each second, the summary as the last")
     add("-q", "--quiet", action="store_true", help="no line a second, only the summary")
 
 

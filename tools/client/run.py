@@ -49,7 +49,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     """
     target = prepare(options)
     warnings = limits.warnings(options, target)
-    timeline = Timeline()
+    timeline = Timeline(histograms=options.stream)
     identity = random.SystemRandom().getrandbits(24)
 
     def tell(sample: Sample) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from .accounts import Outcome
 from .histogram import Latencies
 
 Row = dict[str, Any]
@@ -19,9 +21,10 @@ class Sample:
     opening: int = 0
     attempts: int = 0
     lost: int = 0
-    local_errors: int = 0
     pings_ok: int = 0
     cpu: float = 0.0
+    classes: Counter[Outcome] = field(default_factory=Counter)
+    first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
 
     def add(self, other: Sample) -> None:
@@ -31,37 +34,43 @@ class Sample:
         self.opening += other.opening
         self.attempts += other.attempts
         self.lost += other.lost
-        self.local_errors += other.local_errors
         self.pings_ok += other.pings_ok
         self.cpu += other.cpu
+        self.classes.update(other.classes)
+        self.first_reply.add(other.first_reply)
         self.reply.add(other.reply)
 
 
 class Timeline:
     """Rows, one a sample, with the rate and the latencies of the time since the sample before."""
 
-    def __init__(self) -> None:
-        """Begin without rows."""
+    def __init__(self, *, histograms: bool) -> None:
+        """Begin without rows; with `histograms` each row shown (not kept) has its encoded HDR histograms."""
         self.rows: list[Row] = []
+        self._histograms = histograms
         self._last = Sample()
 
     def add(self, sample: Sample) -> Row:
         """Return the new row; rates are a second, latencies in milliseconds."""
         last, self._last = self._last, sample
         seconds = max(sample.time - last.time, 1e-9)
-        reply = sample.reply.since(last.reply)
-        row = {
+        first_reply, reply = sample.first_reply.since(last.first_reply), sample.reply.since(last.reply)
+        both = first_reply.copy()
+        both.add(reply)
+        row: Row = {
             "time": round(sample.time, 3),
             "held": sample.held,
             "opening": sample.opening,
             "attempts": sample.attempts,
             "lost": sample.lost,
-            "local_errors": sample.local_errors,
             "pings_ok": sample.pings_ok,
             "cpu": round(sample.cpu, 3),
+            "classes": {outcome: sample.classes[outcome] for outcome in Outcome},
             "opens_per_second": round((sample.attempts - last.attempts) / seconds, 1),
-            "p50": reply.percentile(50.0) / 1000,
-            "p99": reply.percentile(99.0) / 1000,
+            "p50": both.percentile(50.0) / 1000,
+            "p99": both.percentile(99.0) / 1000,
         }
         self.rows.append(row)
-        return row
+        if not self._histograms:
+            return row
+        return row | {"first_reply": first_reply.encoded(), "reply": reply.encoded()}
