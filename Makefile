@@ -1,6 +1,6 @@
 # Each target is one word; what it does is in tools/ and lab/. The README explains gate and test.
 .DEFAULT_GOAL := images
-.PHONY: gate test check unit up down clean images doctor bench setup
+.PHONY: gate test check unit up down clean images doctor bench setup dev
 
 python := .venv/bin/python
 
@@ -9,15 +9,15 @@ gate: up ## the verdict: the suites on the running lab
 
 test: check unit gate ## everything that must hold before a change lands
 
-check: setup ## format, lint, types, layers
+check: dev ## format, lint, types, layers
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy lab suites tests conftest.py tools images/build.py
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck --external-sources tools/setup tools/fence tools/lab images/*.sh images/*/*.sh images/box/lxc/lxc-template provision/*.sh provision/scripts/*.sh
+	.venv/bin/shellcheck tools/setup tools/fence tools/lab images/*.sh images/*/*.sh images/box/lxc/lxc-template provision/*.sh provision/scripts/*.sh
 
-unit: setup ## the tests that need no hosts
-	$(python) -m pytest tests/
+unit: dev images ## the tests that need no hosts
+	CONSUL_BINARY=$$($(python) -m images.build --path bin/consul) $(python) -m pytest tests/
 
 images: setup ## build what the lab is made of; step 0 of the walk-through
 	$(python) -m images.build
@@ -39,3 +39,6 @@ bench: images ## how long up, provision and destroy take
 
 setup:
 	@tools/setup
+
+dev:
+	@tools/setup --dev

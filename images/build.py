@@ -1,4 +1,4 @@
-"""Build everything the lab is made of, once: `python -m images.build`.
+"""Build everything the lab is made of, once: `python -m images.build [--path NAME]`.
 
 Each part is kept in the cache (CONSUL_DEMO_CACHE, else consul-demo below XDG_CACHE_HOME or ~/.cache) under
 a name that holds a digest of all that went into it, so a part is built anew exactly when something changed.
@@ -212,7 +212,14 @@ def add_box(name: str, part: Part) -> None:
 
 def main() -> int:
     """Build, publish, and return the exit code."""
-    argparse.ArgumentParser(prog="python -m images.build", description=__doc__.splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m images.build", description="Build what the lab is made of."
+    )
+    parser.add_argument("--path", metavar="NAME", help="only print where artifacts/NAME is")
+    name = parser.parse_args().path
+    if name:
+        print(cache() / "artifacts" / name)
+        return 0
     try:
         facts = topology.load()
         wanted = parts(facts)

@@ -36,5 +36,5 @@ launch() { # SEQ
     echo "$DEMO_SERVICES_ECHO.$1"
 }
 export -f launch
-export ${!DEMO_*}
+export "${!DEMO_@}"
 printf '%s\n' "${numbers[@]}" | xargs --max-args=1 --max-procs="$(nproc)" bash -c 'launch "$0"' || exit 1

@@ -6,9 +6,10 @@ import subprocess
 from lab import topology
 from lab.topology import ROOT
 
-# Files that may hold them: lock files follow the topology (a test below holds them to it), texts explain.
+# Files that may hold them: benchmarks run on loopback beside the lab, lock files follow the topology (a test
+# below holds them to it), texts explain.
 EXEMPT = re.compile(
-    r"^topology\.yaml$|\.md$|/go\.(mod|sum)$|^requirements|/requirements\.txt$|^tests/|/bench/|^LICENSE$"
+    r"^topology\.yaml$|\.md$|/go\.(mod|sum)$|^requirements|/requirements\.txt$|^tests/|/bench(/|\.py$)|^LICENSE$"
 )
 
 

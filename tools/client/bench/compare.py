@@ -167,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     if not os.environ.get(INSIDE):
         command = ["unshare", "--net", sys.executable, "-m", "tools.client.bench.compare", *sys.argv[1:]]
-        os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})  # noqa: S606 - no shell is wanted
+        os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for name, value in SYSTEM.items():
         subprocess.run(["sysctl", "-qw", f"{name}={value}"], check=True)
