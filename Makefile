@@ -1,6 +1,6 @@
 # Each target is one word; what it does is in tools/ and lab/. The README explains gate and test.
 .DEFAULT_GOAL := images
-.PHONY: gate test check unit up down clean images doctor bench setup dev
+.PHONY: gate test check unit up down clean images doctor monitor bench setup dev
 
 python := .venv/bin/python
 
@@ -33,6 +33,9 @@ clean: setup ## down, and remove the box and what was unpacked of it
 
 doctor: setup ## is this machine fit for the lab?
 	tools/lab doctor
+
+monitor: setup ## the monitor's page at 127.0.0.1 of this machine
+	tools/lab forward
 
 bench: images ## how long up, provision and destroy take
 	tools/lab bench

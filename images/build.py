@@ -133,6 +133,7 @@ def parts(facts: topology.Topology) -> dict[str, Part]:
         "images/fep.tar": container("fep", facts.images.fep, base),
         "images/registrator.tar": container("registrator", facts.images.registrator, base),
         "tools/client.tar": tool("client"),
+        "tools/monitor.tar": tool("monitor"),
         "images/haproxy.tar": container("haproxy", facts.images.haproxy, base, {"consul-template": template}),
     }
 

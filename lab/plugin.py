@@ -22,6 +22,7 @@ from lab.machines import Machines
 
 RUNS = topology.ROOT / "runs"
 FACTS = pytest.StashKey[topology.Topology]()
+WANTED = pytest.StashKey[dict[str, str]]()
 EVIDENCE = pytest.StashKey[Path]()
 COULD_NOT_TELL = 10
 
@@ -46,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "role(*names): the test runs once on each host of these roles")
     try:
         facts = topology.load(config.getoption("--topology"))
-    except topology.TopologyError as error:
+        config.stash[WANTED] = wanted(facts, config.getoption("--hosts"))
+    except (topology.TopologyError, LabError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[FACTS] = facts
     config.pluginmanager.register(Verdict(config), "consul-demo-verdict")
@@ -76,20 +78,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     facts = metafunc.config.stash[FACTS]
     marker = metafunc.definition.get_closest_marker("role")
     roles = marker.args if marker else topology.ROLES
-    names = [name for name in _wanted(metafunc.config) if facts.hosts[name].role in roles]
+    names = [name for name in metafunc.config.stash[WANTED] if facts.hosts[name].role in roles]
     metafunc.parametrize("node", names, indirect=True, scope="session")
 
 
-def _wanted(config: pytest.Config) -> dict[str, str]:
-    """Return topology name -> host specification; without --hosts every host by its name."""
-    facts = config.stash[FACTS]
-    named = config.getoption("--hosts")
-    if not named:
+def wanted(facts: topology.Topology, named: str | None) -> dict[str, str]:
+    """Return topology name -> host specification; without --hosts every host by its name. Raises LabError."""
+    if named is None:
         return {name: f"paramiko://{name}" for name in facts.hosts}
-    try:
-        return hosts.match(named.split(","), facts)
-    except LabError as error:
-        raise pytest.UsageError(str(error)) from error
+    return hosts.match(named.split(","), facts)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +104,7 @@ def lab(pytestconfig: pytest.Config, facts: topology.Topology) -> hosts.Lab:
     config = Machines().ssh_config() if ours else _given(pytestconfig)
     nodes = {
         name: hosts.Node(facts.hosts[name], spec, facts, config)
-        for name, spec in _wanted(pytestconfig).items()
+        for name, spec in pytestconfig.stash[WANTED].items()
     }
     for node in nodes.values():
         node.reach()

@@ -13,7 +13,8 @@ echo "$DEMO_NAME" | content /etc/hostname || true
 {
     echo "127.0.0.1 localhost"
     for host in $DEMO_HOSTS; do
-        echo "${host#*=} ${host%%=*}"
+        IFS='=' read -r name address _ <<< "$host"
+        echo "$address $name"
     done
 } | content /etc/hosts || true
 

@@ -30,6 +30,13 @@ copy() { # SOURCE FILE MODE: make FILE a copy of SOURCE; true when that was a ch
     content "$2" "$3" < "$1"
 }
 
+with_role() { # ROLE: print the addresses of the hosts that have it, a line each
+    for host in $DEMO_HOSTS; do
+        IFS='=' read -r _ address role <<< "$host"
+        [ "$role" != "$1" ] || echo "$address"
+    done
+}
+
 unit() { # NAME: a systemd unit is enabled and runs; true when it was started
     systemctl is-enabled --quiet "$1" || systemctl enable --quiet "$1"
     systemctl is-active --quiet "$1" && return 1
@@ -45,17 +52,16 @@ image() { # NAME: the Docker image of artifacts/images/NAME.tar is loaded under 
     changed "image $1"
 }
 
-tool() { # NAME: the Python program of artifacts/tools/NAME.tar runs as the command NAME
+tool() { # NAME: the Python program of artifacts/tools/NAME.tar runs as the command NAME; true when it is new
     local archive=$artifacts/tools/$1.tar
-    if ! sha256sum --check --status "/opt/$1/digest" 2>/dev/null; then
-        rm -rf "/opt/$1"
-        mkdir "/opt/$1"
-        tar --extract --file "$archive" --directory "/opt/$1"
-        sha256sum "$archive" > "/opt/$1/digest"
-        changed "tool $1"
-    fi
     content "/usr/local/bin/$1" 755 <<EOF || true
 #!/bin/sh
 PYTHONPATH=/opt/$1 exec python3 -m $1 "\$@"
 EOF
+    ! sha256sum --check --status "/opt/$1/digest" 2>/dev/null || return 1
+    rm -rf "/opt/$1"
+    mkdir "/opt/$1"
+    tar --extract --file "$archive" --directory "/opt/$1"
+    sha256sum "$archive" > "/opt/$1/digest"
+    changed "tool $1"
 }

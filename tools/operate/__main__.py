@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -89,6 +90,21 @@ def enter(facts: Topology, options: argparse.Namespace) -> int:
     """Run a command inside the fence."""
     command = fence.command(facts, *(options.words or [os.environ.get("SHELL", "/bin/sh")]))
     os.execvp(command[0], command)
+
+
+def forward(facts: Topology, _: argparse.Namespace) -> int:
+    """Offer the monitor's page on this machine's loopback until Ctrl-C."""
+    port = facts.ports.monitor
+    client = facts.with_role("client")[0].name
+    proxy = (
+        ["-o", f"ProxyCommand={shlex.join(fence.command(facts, 'nc', '%h', '%p'))}"]
+        if fence.exists(facts)
+        else []
+    )
+    local = f"127.0.0.1:{port}"
+    words = ["ssh", "-F", str(Machines().ssh_config()), *proxy, "-o", "ExitOnForwardFailure=yes", "-N"]
+    print(f"the monitor: http://{local}/   (Ctrl-C ends it)", flush=True)
+    return subprocess.run([*words, "-L", f"{local}:127.0.0.1:{port}", client], check=False).returncode
 
 
 def measure(facts: Topology, options: argparse.Namespace) -> int:

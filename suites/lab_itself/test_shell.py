@@ -1,0 +1,37 @@
+"""What the suites stand on: commands on hosts end, whatever they print and however long they would take."""
+
+import pytest
+
+from lab.errors import CommandError, CommandTimeoutError
+from lab.hosts import Lab
+
+
+def test_a_command_ends_at_its_deadline(lab: Lab) -> None:
+    """A command that would take a minute raises after a second, and the next one works."""
+    with pytest.raises(CommandTimeoutError, match="sleep 60"):
+        lab.client.run("sleep", "60", deadline=1)
+
+    assert lab.client.run("echo", "still there") == "still there\n"
+
+
+def test_much_on_both_streams_is_read(lab: Lab) -> None:
+    """5 MB on each stream come back whole; reading one after the other would hang."""
+    both = "import sys; sys.stderr.write('e' * 5000000); sys.stdout.write('o' * 5000000)"
+
+    result = lab.client.shell.run("python3 -c %s", both)
+
+    assert (len(result.stdout), len(result.stderr)) == (5_000_000, 5_000_000)
+
+
+def test_a_failed_command_is_an_error_of_the_lab(lab: Lab) -> None:
+    """An exit code other than 0 raises, with what the command said."""
+    with pytest.raises(CommandError, match="exit code 3: why not"):
+        lab.client.run("sh", "-c", "echo why not >&2; exit 3")
+
+
+def test_connections_are_made_again(lab: Lab) -> None:
+    """After sshd dropped a connection the next command makes a new one."""
+    lab.client.run("sudo", "sh", "-c", "(sleep 0.2; pkill -x sshd -P 1; true) >/dev/null 2>&1 &")
+    lab.client.shell.run("sleep 1")
+
+    assert lab.client.run("hostname") == f"{lab.client.name}\n"

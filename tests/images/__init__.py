@@ -1,0 +1,1 @@
+"""Tests of what is built: images and their programs."""
