@@ -161,7 +161,8 @@ def test_latencies_since(first: list[int], second: list[int]) -> None:
 @given(st.integers(SMALLEST, LARGEST), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.randoms())
 def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance: random.Random) -> None:
     """A ping has its length, and no changed byte makes it a beginning of the right one."""
-    ping = Stamp(7, 1, size)(number, sequence)
+    stamp = Stamp(7, 1, size)
+    ping = stamp.make(sequence, stamp.base + number)
     place = chance.randrange(size)
     wrong = ping[:place] + bytes([ping[place] ^ chance.randrange(1, 256)]) + ping[place + 1 :]
 
@@ -176,10 +177,15 @@ def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance:
 
 
 @unhurried
-@given(st.tuples(*[st.integers(0, 2**20)] * 4), st.tuples(*[st.integers(0, 2**20)] * 4))
-def test_pings_differ(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> None:
+@given(
+    st.tuples(*[st.integers(0, 2**20)] * 4),
+    st.tuples(*[st.integers(0, 2**20)] * 4),
+    st.sampled_from([16, 32]),
+)
+def test_pings_differ(one: tuple[int, int, int, int], other: tuple[int, int, int, int], size: int) -> None:
     """No two pings of different connection, sequence, process or run are equal."""
-    pings = [Stamp(run_, process % 256, 32)(number, step) for run_, process, number, step in (one, other)]
+    stamps = [Stamp(it[0], it[1] % 256, size) for it in (one, other)]
+    pings = [stamp.make(it[3], stamp.base + it[2]) for stamp, it in zip(stamps, (one, other), strict=True)]
     same = (one[0], one[1] % 256, *one[2:]) == (other[0], other[1] % 256, *other[2:])
 
     assert (pings[0] == pings[1]) == same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -77,7 +78,7 @@ async def rubbish(_: web.Request) -> web.StreamResponse:
 
 async def packed(_: web.Request) -> web.StreamResponse:
     """Answer packed, without being asked to."""
-    return web.Response(body=b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})
+    return web.Response(body=gzip.compress(b"7"), headers={"Content-Encoding": "gzip"})
 
 
 async def broken(_: web.Request) -> web.StreamResponse:

@@ -195,9 +195,10 @@ def test_names_are_text(stage: Stage, show: Show) -> None:
         "</script><script>alert(1)</script>",
         "é" * 90,
     ]
+    page = show(stage.watch(), size=PHONE)
+    expect(page.get_by_text("No instance is registered")).to_be_visible()
     for name in names:
         stage.cluster.register(name, fep.echo_port, fep.info_port)
-    page = show(stage.watch(), size=PHONE)
     expect(page.locator("#rows tr")).to_have_count(len(names))
     shown = set(page.locator("#rows .name").all_text_contents())
     assert shown == {name.replace(" ", "?") for name in names}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.monitor import parse
+from tools.monitor import names, parse
 from tools.monitor.answer import AnswerError
 from tools.monitor.parse import Member, Peer, Server, Service, Worker
 
@@ -34,21 +34,21 @@ def entry(service_id: str = "docker:fep.1:5000", **service: object) -> dict[str,
 
 def test_the_audience_sees_the_containers_name() -> None:
     """A service ID of registrator's form gives the container's name; both services share one key."""
-    assert parse.identity("docker:fep.1:5000") == ("docker:fep.1", "fep.1")
-    assert parse.identity("docker:fep.1:32768") == ("docker:fep.1", "fep.1")
-    assert parse.identity("docker:fep.1:53:udp") == ("docker:fep.1", "fep.1")
+    assert names.identity("docker:fep.1:5000") == ("docker:fep.1", "fep.1")
+    assert names.identity("docker:fep.1:32768") == ("docker:fep.1", "fep.1")
+    assert names.identity("docker:fep.1:53:udp") == ("docker:fep.1", "fep.1")
 
 
 def test_an_id_of_another_form_is_its_own_name() -> None:
     """A service registered by hand is shown under its ID."""
-    assert parse.identity("by-hand") == ("by-hand", "by-hand")
+    assert names.identity("by-hand") == ("by-hand", "by-hand")
 
 
 def test_a_name_is_one_word_on_one_line() -> None:
     """A name cannot forge a line of the plain text or turn the direction of writing; HTML stays."""
-    assert parse.printable("fep 1\nfep.2 7\u202e") == "fep?1?fep.2?7?"
-    assert parse.printable("<b>fep</b>") == "<b>fep</b>"
-    assert len(parse.printable("x" * 1000)) == parse.NAME_LENGTH
+    assert names.printable("fep 1\nfep.2 7\u202e") == "fep?1?fep.2?7?"
+    assert names.printable("<b>fep</b>") == "<b>fep</b>"
+    assert len(names.printable("x" * 1000)) == names.LENGTH
 
 
 def test_services_are_read() -> None:

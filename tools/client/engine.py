@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .stop import Stop
 
 CHUNK = 32
+SMALL_CHUNK = 8  # while pings are late
+TICK = SECOND // 1000  # between two batches of pings: epoll does not wake more exactly
 LONGEST_NAP = SECOND // 10
 GRACE = SECOND
 
@@ -38,18 +40,20 @@ class Engine:
         self._started = 0
         self._stop_at = 0
         self._sampled = 0
+        self._cpu = 0.0
         self._opens = dict.fromkeys(Kind, 0)
+        self._opening = True
 
     def run(self, tell: Callable[[Sample], None]) -> None:
-        """Do the whole run; call `tell` with a sample once a second and at the end."""
+        """Do the whole run; call `tell` with a sample once a second, when all is opened, and at the end."""
         self._tell = tell
         self._started = self._sampled = clock()
+        self._cpu = time.process_time()
         self._stop_at = self._started + nanoseconds(self._options.time_limit)
         self.holder.start(self._started)
         with _no_garbage():
             self._loop(self._work)
             self._loop(self._drain)
-            self._poll(0)
         if (now := clock()) - self._sampled >= LONGEST_NAP or now - self._started < SECOND:
             tell(self.sample(now))
 
@@ -63,47 +67,76 @@ class Engine:
             attempts=accounts.total,
             lost=accounts.lost,
             pings_ok=self.holder.held.pings_ok,
-            cpu=time.process_time(),
+            cpu=time.process_time() - self._cpu,
             classes=Counter({outcome: accounts.of(outcome) for outcome in Outcome}),
             first_reply=self._wire.first_reply.copy(),
             reply=self._wire.reply.copy(),
         )
 
     def _loop(self, step: Callable[[int], int]) -> None:
-        """Repeat `step`, which returns when it is needed again and 0 when it is done."""
-        while wake := step(clock()):
+        """Call `step`, which returns when it is needed again or 0 when done; follow events meanwhile."""
+        poll, receive, held, opener = (
+            self._wire.epoll.poll,
+            self.holder.receive,
+            self.holder.held,
+            self.opener,
+        )
+        wake = clock()
+        while True:
             now = clock()
-            self._poll(max(0, min(wake - now, LONGEST_NAP)))
-            self.opener.expire(now)
-            if now - self._sampled >= SECOND:
-                self._sampled += SECOND
-                self._tell(self.sample(now))
+            if now >= wake:
+                self._sample_if_due(now)
+                if not (wake := step(now)):
+                    return
+                wake = min(wake, now + LONGEST_NAP)
+            nap = max(0, wake - now)
+            if nap or held.alive or opener.watched:
+                for descriptor in receive(poll(nap / SECOND)):
+                    opener.advance(descriptor)
+                    wake = now  # there may be room for more now
+                if opener.watched:
+                    opener.expire(now)
+
+    def _sample_if_due(self, now: int) -> None:
+        if now - self._sampled >= SECOND:
+            self._sampled += SECOND
+            self._tell(self.sample(now))
 
     def _work(self, now: int) -> int:
         """Open and ping what is due; return when to be called again, 0 at the end of the work."""
-        if self._stop.count or now >= self._stop_at or self._finished():
+        holder = self.holder
+        if self._stop.count or now >= self._stop_at:
             return 0
-        if self.holder.held.alive:
-            self.holder.ping(now)
-        wake = now if self.holder.behind(now) else min(self._open(kind, now) for kind in Kind)
+        wake = self._stop_at
+        if holder.held.alive:
+            holder.ping(now)
+            wake = min(wake, max(holder.next_due(), now + TICK))
+        if self._opening:
+            return min(wake, self._open_all(now, SMALL_CHUNK if holder.behind(now) else CHUNK))
+        return wake if holder.held.alive else 0
+
+    def _open_all(self, now: int, most: int) -> int:
+        """Open and prove what is due of both kinds, `most` at a time; return when to be called again."""
+        wake = min(self._open(kind, now, most) for kind in Kind)
         if self.opener.pending >= self._options.concurrency:
-            self.opener.read(CHUNK)
+            self.opener.read(most)
         elif wake > now:
             self.opener.read(self.opener.fresh)
-        if self.opener.fresh:
-            wake = now
-        if self.holder.held.alive:
-            wake = min(wake, self.holder.next_due())
-        return min(wake, self._stop_at)
+        if self._opened():
+            self._opening = False
+            self._tell(self.sample(now))
+        return now if self.opener.fresh or not self._opening else wake
 
-    def _finished(self) -> bool:
-        """Return whether nothing is left to do: all opened, no churn to go on with, nothing alive."""
+    def _opened(self) -> bool:
+        """Return whether nothing is left to open; where no time was asked for, the run is over then."""
         options, opens = self._options, self._opens
         if opens[Kind.HOLD] < options.connections or self.opener.pending:
             return False
         if options.churn and not 0 < options.count <= opens[Kind.CHURN]:
             return False
-        return not self.holder.held.alive or (options.churn and options.duration is None)
+        if options.churn and options.duration is None:
+            self._stop_at = 0
+        return True
 
     def _drain(self, now: int) -> int:
         """Wait for what is under way; return 0 when nothing is."""
@@ -113,9 +146,10 @@ class Engine:
             self.holder.abandon()
         if self.opener.pending or self.holder.outstanding(now):
             return now + SECOND // 1000
+        self.holder.receive(self._wire.epoll.poll(0))  # ends of connections that came meanwhile
         return 0
 
-    def _open(self, kind: Kind, now: int) -> int:
+    def _open(self, kind: Kind, now: int, most: int) -> int:
         """Open what is due, as far as concurrency allows; return when to look again."""
         due, later = self._holds_due(now) if kind is Kind.HOLD else self._churns_due(now)
         room = self._options.concurrency - self.opener.pending
@@ -126,7 +160,7 @@ class Engine:
         if room <= 0:
             return now + LONGEST_NAP
         first = self._opens[kind] + (0 if kind is Kind.HOLD else self._options.connections)
-        self._opens[kind] += self.opener.open(kind, range(first, first + min(room, due, CHUNK)))
+        self._opens[kind] += self.opener.open(kind, range(first, first + min(room, due, most)))
         return now
 
     def _holds_due(self, now: int) -> tuple[int, int]:
@@ -150,13 +184,6 @@ class Engine:
             return left, now
         by_now = int((now - self._started) * options.rate / SECOND) + 1
         return min(left, by_now - done), self._started + int(done * SECOND / options.rate)
-
-    def _poll(self, nap: int) -> None:
-        """Wait at most `nap` nanoseconds for events and follow them."""
-        if nap or self.holder.held.alive or self.opener.watched:
-            events = self._wire.epoll.poll(nap / SECOND)
-            for descriptor in self.holder.receive(events):
-                self.opener.advance(descriptor)
 
 
 @contextmanager

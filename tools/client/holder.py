@@ -70,6 +70,7 @@ class Holder:
         self._due = array("q", [0]) * size
         self._opened = array("q", [0]) * size
         self._slot = array("i")
+        self._quick = min(LINEAR, self._patience // 1000)
         self._partial: dict[int, bytes] = {}
         self._inspect = wire.options.tcp_info != NONE
         self._started = self._ring = 0
@@ -105,37 +106,38 @@ class Holder:
         return self._ring + self._turn * self._interval // self._size
 
     def behind(self, now: int) -> bool:
-        """Return whether pings are late, so that nothing else should be begun."""
+        """Return whether pings are late, so that little else should be begun."""
         return bool(self.held.alive) and now - self.next_due() > LATE
 
     def ping(self, now: int) -> None:
         """Ping the slots whose turn has come, at most a batch of them so that answers are not starved."""
-        size, interval = self._size, self._interval
-        due = (now - self._ring) * size // interval + 1
-        pinged = 0
-        while self._turn < due and pinged < BATCH:
-            slot = self._turn % size
-            if self._sent[slot]:
+        size, interval, ring, turn = self._size, self._interval, self._ring, self._turn
+        descriptors, sequences, sent = self._descriptor, self._sequence, self._sent
+        make, base, length = self._wire.stamp.make, self._wire.stamp.base, self._wire.options.size
+        history, write, dues = self._wire.history, os.write, self._due
+        end = (now - ring) * size // interval + 1
+        pinged = late = 0
+        while turn < end and pinged < BATCH:
+            slot = turn % size
+            if sent[slot]:
                 self._overdue(slot, now)
-            elif self._descriptor[slot] != _NONE:
-                self._send(slot, self._ring + self._turn * interval // size)
+            elif descriptors[slot] != _NONE:
+                sequences[slot] = sequence = sequences[slot] + 1
+                dues[slot] = due = ring + turn * interval // size
+                sent[slot] = moment = clock()
+                late += moment - due > LATE
                 pinged += 1
-            self._turn += 1
-
-    def _send(self, slot: int, due: int) -> None:
-        sequence = self._sequence[slot] + 1
-        self._sequence[slot] = sequence
-        self._due[slot] = due
-        now = self._sent[slot] = clock()
-        self.held.late += now - due > LATE
-        if self._wire.history:
-            self._wire.history.invoke(now, PING, slot)
-        try:
-            os.write(self._descriptor[slot], self._wire.stamp(slot, sequence))
-        except OSError as error:
-            self._fail(slot, error)
-        else:
-            self.held.pings_sent += 1
+                if history:
+                    history.invoke(moment, PING, slot)
+                try:
+                    if write(descriptors[slot], make(sequence, base + slot)) != length:
+                        raise OSError(errno.ENOBUFS, "write")  # noqa: TRY301
+                except OSError as error:
+                    self._fail(slot, error)
+            turn += 1
+        self._turn = turn
+        self.held.late += late
+        self.held.pings_sent += pinged
 
     def _overdue(self, slot: int, now: int) -> None:
         """Count a turn that passes because the last answer has not come; give up when it is too late."""
@@ -146,9 +148,10 @@ class Holder:
 
     def receive(self, events: Iterable[tuple[int, int]]) -> list[int]:
         """Read the answers on held connections; return the descriptors that are not held."""
-        wire = self._wire
-        slots, sequence, sent, stamp = self._slot, self._sequence, self._sent, wire.stamp
-        known, small, limit, read = len(slots), wire.reply.small, wire.options.size + 1, os.read
+        wire, limit, read, partial = self._wire, self._wire.options.size + 1, os.read, self._partial
+        slots, sequences, sent, known = self._slot, self._sequence, self._sent, len(self._slot)
+        make, base, small, quick = wire.stamp.make, wire.stamp.base, wire.reply.small, self._quick
+        settle = self._settle
         others = []
         for descriptor, event in events:
             slot = slots[descriptor] if descriptor < known else _NONE
@@ -164,14 +167,15 @@ class Holder:
                 if error.errno != errno.EAGAIN:
                     self._fail(slot, error)
                 continue
-            if not sent[slot] or answer != stamp(slot, sequence[slot]) or slot in self._partial:
+            begun = sent[slot]
+            if not begun or answer != make(sequences[slot], base + slot) or slot in partial:
                 self._take(slot, answer)
                 continue
             now = clock()
-            took = (now - sent[slot]) // 1000
-            if took < LINEAR:
+            took = (now - begun) // 1000
+            if took < quick:
                 small[took] += 1
-                self._settle(slot, now)
+                settle(slot, now)
             else:
                 self._prove(slot, now)
         return others
@@ -191,19 +195,28 @@ class Holder:
 
     def _settle(self, slot: int, now: int) -> None:
         """Enter a right and whole answer, whose latency since the send is counted."""
-        took = now - self._due[slot]
-        while took > 0:  # what the turns skipped meanwhile would have seen counts, too
-            self._wire.corrected.record(took // 1000)
-            took -= self._interval
+        took = (now - self._due[slot]) // 1000
+        if took < LINEAR:
+            self._wire.corrected.small[took] += 1
+        else:
+            self._correct(took)
         self._sent[slot] = 0
         self.held.pings_ok += 1
         if self._wire.history:
             self._wire.history.ok(now, PING, slot)
 
+    def _correct(self, took: int) -> None:
+        """Count a latency since the turn, and what the turns skipped meanwhile would have seen."""
+        interval = self._interval // 1000
+        while took > 0:
+            self._wire.corrected.record(took)
+            took -= interval
+
     def _take(self, slot: int, data: bytes) -> None:
         """Judge an answer that is not simply the whole right one."""
         answer = self._partial.pop(slot, b"") + data
-        expected = self._wire.stamp(slot, self._sequence[slot]) if self._sent[slot] else b""
+        sent = self._wire.stamp.make(self._sequence[slot], self._wire.stamp.base + slot)
+        expected = sent if self._sent[slot] else b""
         if not data:
             self._end(slot, Outcome.CLOSED_EARLY, "end of stream")
         elif answer == expected:
@@ -211,10 +224,8 @@ class Holder:
         elif expected.startswith(answer):
             self._partial[slot] = answer
         else:
-            sent = self._wire.stamp(slot, self._sequence[slot])
-            self._end(
-                slot, Outcome.WRONG_BYTES, difference(sent, answer) if expected else "bytes nobody asked for"
-            )
+            reason = difference(sent, answer) if expected else "bytes nobody asked for"
+            self._end(slot, Outcome.WRONG_BYTES, reason)
 
     def _prove(self, slot: int, now: int) -> None:
         """Judge a right and whole answer by its age: one that came too late is lost."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .histogram import Latencies
+from .histogram import LINEAR, Latencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,7 +56,10 @@ class Connections:
             return None
         rtt, retransmits = _RTT.unpack(info)
         self.read += 1
-        self.rtt.record(rtt)
+        if rtt < LINEAR:
+            self.rtt.small[rtt] += 1
+        else:
+            self.rtt.record(rtt)
         if retransmits:
             self.retransmits += retransmits
             self.with_retransmits += 1

@@ -81,14 +81,14 @@ class Opener:
         They are fewer when this machine is out of descriptors or ports: opening then rests until `resume_at`.
         """
         wire = self._wire
-        make, address, stamp = wire.make_socket, wire.target.address, wire.stamp.first
-        base = wire.stamp.base
+        make, address, stamp = wire.make_socket, wire.target.address, wire.stamp.make
+        base, size = wire.stamp.base, wire.options.size
         small, add, history = wire.connect.small, self._fresh.append, wire.history
         self.resume_at = tried = 0
         for number in numbers:
             tried += 1
             sock = None
-            message = stamp(base + number)
+            message = stamp(0, base + number)
             started = clock()
             if history:
                 history.invoke(started, OPEN, number)
@@ -98,7 +98,8 @@ class Opener:
                 connected = clock()
                 if code and code != EINPROGRESS:
                     raise OSError(code, "connect")  # noqa: TRY301
-                sock.send(message)
+                if sock.send(message) != size:
+                    raise OSError(errno.ENOBUFS, "send")  # noqa: TRY301
             except OSError as error:
                 self._delay(Attempt(sock, kind, number, message, started), error)
                 if self.resume_at:

@@ -24,28 +24,19 @@ class Stamp:
 
     The first 16 bytes are length (16 bits), a mark (16), sequence (32), run (24), process (8) and connection
     (32); the rest is cut from a pattern at a place that depends on connection and sequence.
+    `make(sequence, base + number)` is a ping of connection `number`; the shortest take no Python code.
     """
 
     def __init__(self, run: int, process: int, size: int) -> None:
         """Prepare for run number `run` (its lowest 24 bits) and process number `process`."""
         self.base = (run & 0xFFFFFF) << 40 | (process & 0xFF) << 32
-        self._size = size
         self._rest = size - SMALLEST
-        self.first = self._first()
+        self._header: Callable[[int, int], bytes] = partial(_HEADER.pack, size, _MARK)
+        self.make = self._long if self._rest else self._header
 
-    def __call__(self, number: int, sequence: int) -> bytes:
-        """Return ping number `sequence` of connection `number`."""
-        header = _HEADER.pack(self._size, _MARK, sequence, self.base + number)
-        if not self._rest:
-            return header
-        turn = (number + sequence) % _TURNS
-        return header + _PATTERN[turn : turn + self._rest]
-
-    def _first(self) -> Callable[[int], bytes]:
-        """Return what makes the first ping of connection (`base` + number): without Python code if it can."""
-        if not self._rest:
-            return partial(_HEADER.pack, self._size, _MARK, 0)
-        return lambda identity: self(identity - self.base, 0)
+    def _long(self, sequence: int, identity: int) -> bytes:
+        turn = (identity + sequence) % _TURNS
+        return self._header(sequence, identity) + _PATTERN[turn : turn + self._rest]
 
 
 def difference(expected: bytes, found: bytes) -> str:

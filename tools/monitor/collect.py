@@ -153,7 +153,7 @@ class Collectors:
             self._changed()
 
     async def _haproxy(self, suffix: str) -> str:
-        """Return a page of HAProxy's, over a new connection: a kept one would stay with an old worker."""
+        """Return one of the forms of HAProxy's statistics page."""
         url = URL(self._options.haproxy + suffix)
-        answer = await get(self._http, url, self._limit, HAPROXY_SIZE, fresh=True)
+        answer = await get(self._http, url, self._limit, HAPROXY_SIZE)
         return answer.body.decode(errors="replace")

@@ -53,20 +53,16 @@ def url_of(address: str, port: int, path: str) -> URL:
         raise AnswerError("has no usable address") from error
 
 
-async def get(
-    http: aiohttp.ClientSession, url: URL, seconds: float, size: int, *, fresh: bool = False
-) -> Answer:
+async def get(http: aiohttp.ClientSession, url: URL, seconds: float, size: int) -> Answer:
     """Return the answer to one GET.
 
     The whole of it takes at most `seconds`, its body at most `size` bytes. A redirect is not
-    followed: it would lead to an address that nobody named. `fresh` asks over a connection of its own.
-    Raises AnswerError.
+    followed: it would lead to an address that nobody named. Raises AnswerError.
     """
-    headers = {"Connection": "close"} if fresh else None
     try:
         async with (
             asyncio.timeout(seconds),
-            http.get(url, allow_redirects=False, headers=headers) as response,
+            http.get(url, allow_redirects=False) as response,
         ):
             if response.status != OK:
                 raise AnswerError(f"answered status {response.status}")

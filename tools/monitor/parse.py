@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from .answer import AnswerError
+from .names import LENGTH, identity, printable
 
 Check = Literal["passing", "warning", "critical"]
 Value = TypeVar("Value")
 
 MEMBER_STATUS = {0: "unknown", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # serf's MemberStatus
 MOST_CONNECTIONS = 10**9
-NAME_LENGTH = 200
 _SEVERITY: tuple[Check, ...] = get_args(Check)
-_SERVICE_ID = re.compile(r"(?P<host>[^:]+):(?P<container>.+?):\d+(?::udp)?", re.DOTALL)
 _WORKER = re.compile(r"<b>pid = </b> (\d+) .*?<b>uptime = </b> (\d+)d (\d+)h(\d\d)m(\d\d)s", re.DOTALL)
 
 
@@ -66,22 +65,6 @@ class Worker:
 
     pid: int
     uptime: int
-
-
-def printable(text: str) -> str:
-    """Return `text` as one word on one line: what is not printable, or is space, becomes a question mark."""
-    return "".join(c if c.isprintable() and not c.isspace() else "?" for c in text[:NAME_LENGTH])
-
-
-def identity(service_id: str) -> tuple[str, str]:
-    """Return key and name of the container behind a service ID.
-
-    Registrator's IDs are `host:container:port`; any other ID is its own key and name.
-    """
-    match = _SERVICE_ID.fullmatch(service_id)
-    if match is None:
-        return service_id, printable(service_id)
-    return f"{match['host']}:{match['container']}", printable(match["container"])
 
 
 def services(document: object) -> list[Service]:
@@ -176,4 +159,4 @@ def _peer(entry: dict[str, object]) -> Peer:
 
 
 def _server(row: dict[str, str]) -> Server:
-    return Server(int(row["scur"]), int(row["stot"]), row["status"][:NAME_LENGTH])
+    return Server(int(row["scur"]), int(row["stot"]), row["status"][:LENGTH])

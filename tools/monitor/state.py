@@ -9,7 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .parse import printable
+from .names import natural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -172,7 +172,7 @@ def see_services(state: State, kind: Kind, found: Iterable[Service], now: float)
     state.known.add(kind)
     if new:
         names = (state.instances[key].name for key in new)
-        log(state, now, "appeared", "found" if first else "appeared", *names)
+        log(state, now, "appeared", "found" if first else "appeared", *sorted(names, key=natural))
     if left:
         log(state, now, "left", "left", *(instance.name for instance in left))
 

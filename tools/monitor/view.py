@@ -5,10 +5,10 @@ A value that is not known is absent: there is no null in any of them but in the 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from .cluster import HAPROXY, consul_lost, host_of, name_of
+from .names import natural
 
 if TYPE_CHECKING:
     from .parse import Member, Server
@@ -58,11 +58,6 @@ def text(state: State) -> str:
     """Return a line `name count` an instance, in natural order; the count may be `unreachable`, `waiting`."""
     instances = sorted(state.instances.values(), key=lambda instance: natural(instance.name))
     return "".join(f"{instance.name} {_count(instance)}\n" for instance in instances)
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sorting key that puts fep.2 before fep.10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _count(instance: Instance) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ HOST, PORT, HTTP_PORT = "127.0.0.1", 7000, 7001
 SERVER_CORE, CLIENT_CORE = "0", "1"
 CONCURRENCY = 64
 KIB = 1024
+GLANCE = 0.05
 OPENING = 3.0  # seconds within which the held connections should have been opened
 
 Numbers = dict[str, float]
@@ -30,25 +32,39 @@ class FailedError(Exception):
     """A program did not do what it should; the message has its command and its last words."""
 
 
+def _peak(pid: int) -> float:
+    """Return the peak memory in bytes of a running process; rusage counts what it was forked from, too."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * KIB
+    return 0.0
+
+
 class Running:
     """A program on the clients' core."""
 
     def __init__(self, *command: object) -> None:
         """Start it."""
         self._command = ["taskset", "-c", CLIENT_CORE, *map(str, command)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by finish
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT
+        )
 
     def finish(self) -> tuple[str, Numbers]:
         """Return its output, its CPU seconds and its largest memory in bytes. Raises FailedError."""
-        assert self._process.stdout
-        assert self._process.stderr
-        output, words = self._process.stdout.read(), self._process.stderr.read()
-        _, status, usage = os.wait4(self._process.pid, 0)
+        memory, pid = 0.0, self._process.pid
+        while not (ended := os.wait4(pid, os.WNOHANG))[0]:
+            memory = max(memory, _peak(pid))
+            time.sleep(GLANCE)
+        _, status, usage = ended
         self._process.returncode = os.waitstatus_to_exitcode(status)
+        with self._output as file:
+            file.seek(0)
+            output = file.read()
         if self._process.returncode:
-            raise FailedError(f"{' '.join(self._command)}: {words[-500:] or output[-500:]}")
-        return output, {"cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss * KIB}
+            raise FailedError(f"{' '.join(self._command)}: {output[-500:]}")
+        return output, {"cpu": usage.ru_utime + usage.ru_stime, "memory": memory}
 
 
 class Programs:
@@ -105,6 +121,7 @@ class Programs:
             "cpu_per_ping": sum(one["cpu"] for one in found) / done * 1e6,
             "p99": sum(one["p99"] for one in found) / processes,
             "setup": max(one["setup"] for one in found),
+            "setup_cpu": sum(one["setup_cpu"] for one in found),
             "kept": done / (share * processes * self._seconds),
             "memory": sum(numbers["memory"] for _, numbers in ends),
         }
@@ -147,6 +164,7 @@ class Programs:
             "cpu_per_ping": (rows[-1]["cpu"] - rows[0]["cpu"]) / pings * 1e6,
             "p99": summary["latency_ms"]["reply"]["p99"],
             "setup": summary["held"]["seconds_to_open"],
+            "setup_cpu": rows[0]["cpu"],
             "kept": pings / (connections * (rows[-1]["time"] - rows[0]["time"])),
             "memory": memory,
         }

@@ -41,8 +41,10 @@ export function colour(name) {
   return `var(--series-${colours.get(name)})`;
 }
 
-// Returns the next number of 1, 2, 5, 10, 20 ... that is not below `value`.
+const STEPS = [1, 2, 3, 4, 6, 8, 10];
+
+// Returns the next round number that is not below `value`: 1, 2, 3, 4, 6, 8, 10, 20, 30 ...
 export function nice(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+  return STEPS.map((step) => step * power).find((step) => step >= value);
 }

@@ -142,7 +142,7 @@ function hostFacts(host, isKnown) {
     facts.push(isKnown ? judged : ["unit", `? was ${words}`]);
   }
   if (host.agent === "unreachable") {
-    facts.push(["bad", "✕ its API is unreachable"]);
+    facts.push(["bad", "✕ API unreachable"]);
   }
   if (host.haproxy !== undefined && host.haproxy !== "waiting") {
     facts.push(host.haproxy === "ok" ? ["good", "✓ HAProxy"] : ["bad", "✕ HAProxy is unreachable"]);

@@ -58,7 +58,7 @@ function fillRow(parts, instance, scale, now) {
   const isAnswering = instance.status === "ok";
   const [tone, words] = describe(instance);
   parts.row.dataset.status = instance.status;
-  setText(parts.where, `${instance.node}, ${instance.address}`);
+  setText(parts.where, instance.address);
   setText(parts.count, isAnswering ? String(instance.connections) : instance.status === "waiting" ? "…" : "?");
   parts.bar.style.width = `${(100 * (instance.connections ?? 0)) / scale}%`;
   parts.state.className = `state ${tone}`;
