@@ -29,13 +29,6 @@ def test_services_come_count_and_go(stage: Stage) -> None:
     assert "fep.1 left" in monitor.texts()
 
 
-def test_an_instance_without_connections_is_shown(stage: Stage) -> None:
-    """Zero is a number like any other."""
-    monitor = stage.watch()
-    stage.cluster.add(stage.launch())
-    monitor.wait("instances", "fep.1", "connections", equals=0)
-
-
 def test_a_failing_check_is_shown(stage: Stage) -> None:
     """An instance that Consul calls critical stays in sight, with that word."""
     monitor = stage.watch()
