@@ -108,7 +108,7 @@ def _memory(topology: Topology) -> Finding:
     available = int(facts["MemAvailable"].split()[0]) // 1024
     # What the hosts may take at most; they use about a fifth of it (measured: 1.3 GiB with all roles).
     wanted = sum(host.memory for host in topology.hosts.values()) // 2
-    up = ownership.containers(topology)
+    up = ownership.running(topology)
     remedy = "" if available >= wanted or up else f"free memory until {wanted} MiB are available"
     return Finding("memory?", f"{available} MiB available, {wanted} MiB wanted", remedy)
 
@@ -177,16 +177,14 @@ def _owner(topology: Topology) -> Finding:
 
 def _fence(topology: Topology) -> Finding:
     """Is the namespace free, or the lab's own?"""
-    there = fence.exists(topology)
-    hosts = ownership.containers(topology)
-    if not there:
+    hosts = len(ownership.running(topology))
+    if fence.exists(topology):
+        return Finding("fence?", f"namespace {topology.network.namespace} with {hosts} hosts")
+    if hosts:
         return Finding(
-            "fence?",
-            "not there yet" if not hosts else "gone, with hosts behind it",
-            "" if not hosts else "make down",
-            fatal=False,
+            "fence?", f"gone, with {hosts} hosts still in it", "make up, or make down", fatal=False
         )
-    return Finding("fence?", f"namespace {topology.network.namespace} with {len(hosts)} hosts")
+    return Finding("fence?", "not there yet")
 
 
 CHECKS = (

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import time
+from collections.abc import Collection
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.topology import ROOT, Topology
 
 MARK = Path("/var/lib/consul-demo/owner")
+SECONDS = 15
 
 
 def containers(topology: Topology) -> list[str]:
@@ -19,7 +24,11 @@ def containers(topology: Topology) -> list[str]:
 def other(topology: Topology) -> str:
     """Return the folder of the other checkout whose lab is there, empty when there is none."""
     owner = MARK.read_text().strip() if MARK.exists() else ""
-    foreign = owner not in {"", str(ROOT)} and Path(owner, ".vagrant").exists() and bool(containers(topology))
+    foreign = (
+        owner not in {"", str(ROOT)}
+        and Path(owner, ".vagrant").exists()
+        and bool(containers(topology) or running(topology))
+    )
     return owner if foreign else ""
 
 
@@ -42,20 +51,43 @@ def orphans(topology: Topology) -> list[str]:
     return [name for name in containers(topology) if name not in known]
 
 
-def stop(names: list[str]) -> None:
-    """Cut the power of LXC hosts."""
-    for name in names:
-        _as_root("lxc-stop", "--kill", "--name", name, check=False)
+def running(topology: Topology) -> dict[str, int]:
+    """Return the hosts that run, each with the pid of its LXC monitor, whether or not LXC still knows them.
+
+    LXC's own commands see a host only from inside its network namespace, and only while its folder is there.
+    """
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_text().replace("\0", " ").split()
+            if words[:2] == ["[lxc", "monitor]"] and words[-1].startswith(f"{topology.network.namespace}-"):
+                found[words[-1]] = int(file.parent.name)
+    return found
 
 
-def remove(names: list[str]) -> None:
-    """Remove LXC hosts, running or not."""
-    stop(names)
-    for name in names:
-        _as_root("lxc-destroy", "--force", "--name", name)
+def stop(topology: Topology, names: Collection[str]) -> None:
+    """Cut the power of hosts, as far as they run: their first process dies, and with it all others.
+
+    Raises LabError when one is still there after SECONDS.
+    """
+    for name, monitor in running(topology).items():
+        if name not in names:
+            continue
+        init = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+        _as_root("kill", "-KILL", *init)
+        end = time.monotonic() + SECONDS
+        while Path(f"/proc/{monitor}").exists():
+            if time.monotonic() > end:
+                raise LabError(f"{name} was killed and is still there: see process {monitor}")
+            time.sleep(0.05)
 
 
-def _as_root(*words: str, check: bool = True) -> None:
-    subprocess.run(
-        ["sudo", *words], stdout=subprocess.DEVNULL, stderr=None if check else subprocess.DEVNULL, check=check
-    )
+def remove(topology: Topology, names: Collection[str]) -> None:
+    """Remove hosts, running or not."""
+    stop(topology, names)
+    for name in set(names) & set(containers(topology)):
+        _as_root("lxc-destroy", "--name", name)
+
+
+def _as_root(*words: str) -> None:
+    subprocess.run(["sudo", *words], stdout=subprocess.DEVNULL, check=True)

@@ -23,10 +23,10 @@ def up(facts: Topology, _: argparse.Namespace) -> int:
     if wrong:
         show(wrong)
         return 1
-    if not fence.exists(facts):
-        # Nothing reaches hosts that outlived their namespace: they start again inside a new one.
-        ownership.stop(ownership.containers(facts))
-    ownership.remove(ownership.orphans(facts))
+    stray = ownership.running(facts).keys() - set(ownership.containers(facts))
+    # Nothing reaches hosts that outlived their folder or their namespace: they start again.
+    ownership.stop(facts, stray if fence.exists(facts) else ownership.running(facts))
+    ownership.remove(facts, ownership.orphans(facts))
     ownership.claim()
     Machines().up()
     return 0
@@ -36,7 +36,7 @@ def down(facts: Topology, _: argparse.Namespace) -> int:
     """Remove all hosts and the fence."""
     if Machines.made():
         Machines().destroy()
-    ownership.remove(ownership.containers(facts))
+    ownership.remove(facts, [*ownership.containers(facts), *ownership.running(facts)])
     ownership.release()
     subprocess.run([fence.SCRIPT, facts.network.namespace, "--remove"], check=True)
     return 0
