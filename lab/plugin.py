@@ -35,6 +35,13 @@ class Outcome(enum.IntEnum):
     UNKNOWN = COULD_NOT_TELL
 
 
+WORDS = {
+    Outcome.OK: "OK: the stack keeps its promises",
+    Outcome.BROKEN: "BROKEN: a promise is not kept",
+    Outcome.UNKNOWN: "COULD NOT TELL: the lab, not the stack, failed",
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options beside testinfra's `--hosts`."""
     group = parser.getgroup("consul-demo")
@@ -171,9 +178,9 @@ class Verdict:
         """Say the verdict in words."""
         if not any(str(path).startswith("suites") for path in terminalreporter.config.args):
             return
-        words = {0: "OK: the stack keeps its promises", 1: "BROKEN: a promise is not kept"}
+        told = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         not_run = len(terminalreporter.stats.get("skipped", []))
         terminalreporter.section("verdict")
-        terminalreporter.line(words.get(int(exitstatus), "COULD NOT TELL: the lab, not the stack, failed"))
+        terminalreporter.line(WORDS[self._worst if told else Outcome.UNKNOWN])
         if not_run:
             terminalreporter.line(f"not run: {not_run}, each with its reason above")

@@ -16,7 +16,7 @@ import testinfra.backend
 from testinfra.backend.paramiko import ParamikoBackend
 from testinfra.backend.ssh import SshBackend
 
-from lab.errors import CommandTimeoutError
+from lab.errors import CommandError, CommandTimeoutError
 
 CHUNK = 65536
 
@@ -33,21 +33,34 @@ class DeadlineParamiko(ParamikoBackend):  # type: ignore[misc]
 
     def _exec_command(self, command: bytes) -> tuple[int, bytes, bytes]:
         end = self._end
-        transport = self.client.get_transport()
-        assert transport is not None
+        channel = self._open(command, end)
         try:
-            channel = transport.open_session(timeout=_left(end))
             channel.settimeout(_left(end))
             channel.exec_command(command)
             streams = _drain(channel, end)
         except (TimeoutError, paramiko.SSHException) as error:
-            if transport.is_active() and "imeout" not in str(error) and not isinstance(error, TimeoutError):
-                raise
-            # Whatever is left of this connection is of no use: the next command makes a new one.
-            self.client.close()
-            del self.client
+            self._hang_up()
             raise CommandTimeoutError(f"{self.hostname}: not done in time: {command!r}") from error
-        return channel.recv_exit_status(), *streams
+        code = channel.recv_exit_status()
+        if code < 0:
+            raise CommandError(f"{self.hostname}: the connection was lost under: {command!r}")
+        return code, *streams
+
+    def _open(self, command: bytes, end: float) -> paramiko.Channel:
+        """Return a channel. A dead connection raises SSHException, after which `run` makes a new one."""
+        transport: paramiko.Transport = self.client.get_transport()
+        try:
+            return transport.open_session(timeout=_left(end))
+        except (TimeoutError, paramiko.SSHException) as error:
+            if not transport.is_active():
+                raise paramiko.SSHException("the connection is gone") from error
+            self._hang_up()
+            raise CommandTimeoutError(f"{self.hostname}: no answer in time: {command!r}") from error
+
+    def _hang_up(self) -> None:
+        """Drop a connection that is of no use any more; the next command makes a new one."""
+        self.client.close()
+        del self.client
 
 
 class DeadlineSsh(SshBackend):  # type: ignore[misc]
