@@ -35,10 +35,11 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, kind: str) -> Non
 
 
 def consul_template(lab: Lab) -> str:
-    """Return the pid, on the host, of consul-template."""
+    """Return the pid, on the host, of consul-template. Raises LookupError while there is none."""
     listing = lab.lb.run("docker", "top", "haproxy", "-eo", "pid,comm")
     found = re.search(r"^\s*(\d+)\s+consul-templat", listing, re.MULTILINE)
-    assert found
+    if not found:
+        raise LookupError("no consul-template runs")
     return found[1]
 
 
