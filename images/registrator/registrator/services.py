@@ -158,7 +158,7 @@ def image_name(container: Container) -> str:
 
 
 def address_of(container: Container, port: Port, options: Options, host: Host) -> str:
-    """Return the address of a port; raise ValueError for none, or a loopback address that nobody asked for."""
+    """Return the address of a port; raise ValueError for none, or for loopback that nobody asked for."""
     if label := container.labels.get(options.useIpFromLabel, "").partition("/")[0]:
         return label
     if options.internal and container.network != "host":
@@ -172,7 +172,7 @@ def address_of(container: Container, port: Port, options: Options, host: Host) -
 
 
 def own_address(container: Container) -> str:
-    """Return the address on a container's main network, else on the first by name; raise ValueError for none."""
+    """Return the address on the main network, else on the first by name; raise ValueError for none."""
     if not container.addresses:
         raise ValueError("the container has no address")
     main = "bridge" if container.network == "default" else container.network
