@@ -145,8 +145,10 @@ class Reasons:
         agent, index, news, pause = Agent(self.options.uri), None, LOOK, FIRST
         while not self.stopping:
             try:
-                index, self.in_catalog = agent.catalog(index)
-                self.inbox.put(news)
+                before = index
+                index, self.in_catalog = agent.catalog(before)
+                if index != before:
+                    self.inbox.put(news)
                 news, pause = LOOK, FIRST
                 time.sleep(CALM)
             except ERRORS:
