@@ -10,45 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from hdrh.histogram import HdrHistogram
 
 from tests.client import behaviours as b
+from tests.client.commands import LIMIT, ROOT, client, start
 from tools.client.options import Options, UsageError
 from tools.client.run import run
 from tools.client.stop import Stop
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 20.0
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    """Give the port of a server that does what is right."""
-    with b.Server(b.echo) as server:
-        yield server.port
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Return the started command, in a process group of its own."""
-    command = [sys.executable, "-m", "tools.client", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-
-def client(*arguments: object) -> tuple[int, str, str]:
-    """Return exit code, output and messages of the command, none of which may be a stack trace."""
-    process = start(*arguments)
-    output, messages = process.communicate(timeout=LIMIT)
-
-    assert "Traceback" not in output + messages
-
-    return process.returncode, output, messages
 
 
 @pytest.mark.parametrize(
@@ -63,6 +32,7 @@ def client(*arguments: object) -> tuple[int, str, str]:
         (["--churn", "--size", "15", "127.0.0.1:7000"], "is not a number from 16"),
         (["-c", "3", "--rate", "5", "127.0.0.1:7000"], "--rate and --count are about --churn"),
         (["--churn", "--procs", "4", "--concurrency", "3", "127.0.0.1:7000"], "cannot be shared among"),
+        (["--churn", "--procs", "4", "--count", "3", "127.0.0.1:7000"], "cannot be shared among"),
         (["-c", "3", "no-such-host.invalid:7000"], "no-such-host.invalid: "),
         (["-c", "3", "a..b:7000"], "a..b: "),
         (["-c", "3", "--source", "127.0.0.1-x", "127.0.0.1:7000"], "does not appear to be"),
@@ -231,125 +201,3 @@ def test_lost(port: int, tmp_path: Path) -> None:
     assert code == 1
     assert "refused: ECONNREFUSED: 9" in output
     assert not list(tmp_path.iterdir())
-
-
-def summary_of(port: int, out: Path, *arguments: object) -> dict[str, Any]:
-    """Return the JSON summary of a command that lost nothing."""
-    code, output, messages = client(*arguments, "--json", out, f"127.0.0.1:{port}")
-
-    assert code == 0, output + messages
-
-    summary: dict[str, Any] = json.loads(out.read_text())
-    return summary
-
-
-def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
-    """The JSON summary always has the nine classes, the held, the latencies and the telling counters."""
-    summary = summary_of(port, tmp_path / "out.json", "--churn", "--count", 40, "-c", 5)
-
-    assert summary["classes"] == {
-        "ok": 45,
-        "refused": 0,
-        "reset_before_data": 0,
-        "reset_after_data": 0,
-        "timeout_connect": 0,
-        "timeout_reply": 0,
-        "closed_early": 0,
-        "wrong_bytes": 0,
-        "local_error": 0,
-    }
-    assert summary["held"]["opened"] == summary["held"]["alive_at_end"] == 5
-    assert summary["latency_ms"]["connect"]["count"] == 45
-    assert summary["counters"]["client"]["TcpExt.TCPSynRetrans"] >= 0
-
-
-def test_processes(port: int, tmp_path: Path) -> None:
-    """Several processes do what one would, with one summary and one history in the order of time."""
-    history = tmp_path / "history"
-    summary = summary_of(
-        port,
-        tmp_path / "out.json",
-        *("-c", 10, "--interval", 0.2, "--churn", "--count", 100, "--procs", 3, "--concurrency", 12),
-        *("--source", "127.0.0.2,127.0.0.3-127.0.0.4", "--history", history, "--tcp-info", "all"),
-    )
-    records = [json.loads(line) for line in history.read_text().splitlines()]
-    invokes = [record for record in records if record["record"] == "invoke"]
-    times = [record["time"] for record in records]
-
-    assert summary["attempts"] == 110
-    assert summary["tcp_info"]["connections"] == 110
-    assert [record["number"] for record in invokes] == list(range(1, len(invokes) + 1))
-    assert times == sorted(times)
-    assert len(records) == 2 * len(invokes)
-    assert len([record for record in invokes if record["action"] == "open"]) == 110
-    assert len([record for record in invokes if record["action"] == "hold"]) == 10
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("history")] == ["history"]
-
-
-def test_dead_process(port: int) -> None:
-    """A process of the run that dies makes the whole run a doubt, and does not hang it."""
-    process = start("-c", 4, "--procs", 2, "--duration", 2, f"127.0.0.1:{port}")
-    assert process.stderr
-    process.stderr.readline()
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    output, messages = process.communicate(timeout=LIMIT)
-
-    assert process.returncode == 2, messages
-    assert "process 0 died" in output
-
-
-def test_counters_of_the_path(port: int, tmp_path: Path) -> None:
-    """Another host's counters are read by a command before and after, and their movement reported."""
-    summary = summary_of(
-        port,
-        tmp_path / "out.json",
-        *("--churn", "--count", 30, "--counters", "lb=cat /proc/net/snmp /proc/net/netstat"),
-    )
-
-    assert summary["counters"]["lb"]["Tcp.ActiveOpens"] >= 30
-
-
-def test_package_stands_alone(port: int, tmp_path: Path) -> None:
-    """Copied to a host as a package named client, it runs without the rest of the repository."""
-    (tmp_path / "client").symlink_to(ROOT / "tools" / "client")
-    command = [sys.executable, "-m", "client", "-q", "--churn", "--count", "5", f"127.0.0.1:{port}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert "ok 5" in done.stdout
-
-
-def test_help_teaches() -> None:
-    """The help has an example for each way of use and the meaning of the exit codes."""
-    code, output, _ = client("-h")
-
-    assert code == 0
-    assert all(word in output for word in ("--churn --concurrency 256", "--procs 3", "exit code: 0"))
-
-
-def test_stream(port: int) -> None:
-    """A program can read along: each second an object with the latencies since the last, then the summary."""
-    code, output, _ = client("--stream", "--churn", "--rate", 40, "--duration", 1.5, f"127.0.0.1:{port}")
-    *rows, summary = map(json.loads, output.splitlines())
-    opens = sum(HdrHistogram.decode(row["first_reply"]).get_total_count() for row in rows)
-
-    assert code == 0
-    assert len(rows) == 2
-    assert opens == rows[-1]["attempts"] == summary["attempts"]
-    assert rows[-1]["classes"] == summary["classes"]
-
-
-def test_reader_is_gone(port: int) -> None:
-    """When nobody reads the stream any more the run ends."""
-    process = start("--stream", "--churn", "--rate", 40, "--duration", 60, f"127.0.0.1:{port}")
-    assert process.stdout
-    assert process.stderr
-    with process:
-        process.stdout.readline()
-        process.stdout.close()
-        messages = process.stderr.read()
-
-    assert process.returncode == 2
-    assert "standard output: Broken pipe" in messages
-    assert "Traceback" not in messages

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client import behaviours as b
-from tests.client.test_command import LIMIT, ROOT
+from tests.client.commands import LIMIT, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

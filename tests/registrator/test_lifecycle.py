@@ -37,9 +37,9 @@ def test_a_container_comes_and_goes(program: Program, docker: FakeDocker, agent:
     eventually(["vm:api:80"], lambda: sorted(agent.services))
 
     assert agent.services["vm:api:80"]["Address"] == "192.0.2.7"
-    log = program.log.read_text()
-    assert f"added: {first[:12]} {WEB} reason=missing name=web address=192.0.2.7:8080" in log
-    assert f"removed: {first[:12]} {WEB} reason=gone" in log
+    eventually(True, lambda: f"removed: {first[:12]} {WEB} reason=gone" in program.log.read_text())
+    added = f"added: {first[:12]} {WEB} reason=missing name=web address=192.0.2.7:8080"
+    assert added in program.log.read_text()
 
 
 def test_nothing_is_written_without_a_difference(

@@ -90,6 +90,16 @@ def test_conflicts(words: list[str], message: str) -> None:
         parse(words)
 
 
+@pytest.mark.parametrize("word", ["-h", "-help", "--help"])
+def test_help(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help lists the flags and ends well."""
+    with pytest.raises(SystemExit) as end:
+        parse([word])
+
+    assert end.value.code == 0
+    assert "-useIpFromLabel" in capsys.readouterr().out
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """--version prints the version alone and ends well."""
     with pytest.raises(SystemExit) as end:

@@ -126,6 +126,11 @@ def test_custom_id() -> None:
             {"service on port 80: 127.0.0.1 is a loopback address, use -ip"},
         ),
         (
+            replace(WEB, network="none"),
+            {"internal": True},
+            {"service on port 80: the container has no address"},
+        ),
+        (
             replace(WEB, environment=("SERVICE_CHECK_SCRIPT='",)),
             {},
             {"service on port 80: No closing quotation"},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 SMALL_CHUNK = 8  # while pings are late
-TICK = SECOND // 1000  # between two batches of pings: epoll does not wake more exactly
+TICK = SECOND // 2000  # between two batches of pings; when nothing comes, epoll itself wakes a little later
 LONGEST_NAP = SECOND // 10
 GRACE = SECOND
 

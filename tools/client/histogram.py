@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
-from itertools import chain
-from operator import add, sub
+from bisect import bisect_left
+from itertools import accumulate, chain
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -24,7 +25,7 @@ class Latencies:
 
     def __init__(self) -> None:
         """Begin without a value."""
-        self.small = array("I", [0]) * LINEAR
+        self.small = array("Q", [0]) * LINEAR
         self.large: dict[int, int] = {}
 
     def record(self, microseconds: int) -> None:
@@ -38,14 +39,14 @@ class Latencies:
 
     def add(self, other: Latencies) -> None:
         """Count the values of `other`, too."""
-        self.small = array("I", map(add, self.small, other.small))
+        self.small = _counts(_number(self.small) + _number(other.small))
         for value, count in other.large.items():
             self.large[value] = self.large.get(value, 0) + count
 
     def since(self, earlier: Latencies) -> Latencies:
         """Return what was counted after the copy `earlier` was made."""
         later = Latencies()
-        later.small = array("I", map(sub, self.small, earlier.small))
+        later.small = _counts(_number(self.small) - _number(earlier.small))
         later.large = {value: count - earlier.large.get(value, 0) for value, count in self.large.items()}
         return later
 
@@ -55,14 +56,12 @@ class Latencies:
         same.small, same.large = self.small[:], self.large.copy()
         return same
 
-    def percentile(self, share: float) -> int:
-        """Return the value below or at which `share` per cent of the values lie; 0 without values."""
-        rest = share / 100 * (sum(self.small) + sum(self.large.values()))
-        for value, count in chain(enumerate(self.small), sorted(self.large.items())):
-            rest -= count
-            if count and rest <= 0:
-                return value
-        return 0
+    def percentiles(self, *shares: float) -> list[int]:
+        """Return for each share the value below or at which so many per cent lie; 0 without values."""
+        large = sorted(self.large.items())
+        ranks = list(accumulate(chain(self.small, (count for _, count in large))))
+        places = [bisect_left(ranks, share / 100 * ranks[-1]) if ranks[-1] else 0 for share in shares]
+        return [place if place < LINEAR else large[place - LINEAR][0] for place in places]
 
     def hdr(self) -> HdrHistogram:
         """Return them as an HDR histogram in microseconds, up to one hour."""
@@ -87,3 +86,13 @@ class Latencies:
         values = {"min": histogram.get_min_value(), **values, "max": histogram.get_max_value()}
         rounded = {name: value / 1000 for name, value in values.items()}
         return {"count": count, **rounded, "hdr": histogram.encode().decode()}
+
+
+def _number(counts: array[int]) -> int:
+    """Return all counts as one long number, to add or subtract in one go: none overflows or sinks below 0."""
+    return int.from_bytes(counts.tobytes(), sys.byteorder)
+
+
+def _counts(number: int) -> array[int]:
+    """Return the counts again."""
+    return array("Q", number.to_bytes(8 * LINEAR, sys.byteorder))

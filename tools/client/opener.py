@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BACK_OFF = SECOND // 100
-_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+_ANSWER = select.EPOLLIN | select.EPOLLET
+_CONNECTED = _ANSWER | select.EPOLLOUT
 EINPROGRESS = errno.EINPROGRESS  # in this module, for the loops: a name less to look up
 HOLD, CHURN = Kind
 
@@ -156,7 +157,7 @@ class Opener:
             return
         descriptor = attempt.sock.fileno()
         self._connecting[descriptor] = attempt
-        self._wire.epoll.register(descriptor, _EDGES)
+        self._wire.epoll.register(descriptor, _CONNECTED)
 
     def _await(self, attempt: Attempt, error: OSError | None) -> None:
         """Leave an answer under way to epoll; end the attempt when `error` says anything else."""
@@ -166,7 +167,7 @@ class Opener:
             return
         descriptor = attempt.sock.fileno()
         self._replying[descriptor] = attempt
-        self._wire.epoll.register(descriptor, _EDGES)
+        self._wire.epoll.register(descriptor, _ANSWER)
 
     def advance(self, descriptor: int) -> None:
         """Do what epoll says has become possible on `descriptor`."""

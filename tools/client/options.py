@@ -210,8 +210,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
     if (options.rate or options.count) and not options.churn:
         raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
-    if options.concurrency < options.procs:
-        raise UsageError(
-            f"--concurrency {options.concurrency} cannot be shared among --procs {options.procs}"
-        )
+    for name in ("concurrency", "count"):
+        if 0 < (number := getattr(options, name)) < options.procs:
+            raise UsageError(f"--{name} {number} cannot be shared among --procs {options.procs}")
     return options

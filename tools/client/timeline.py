@@ -57,6 +57,7 @@ class Timeline:
         first_reply, reply = sample.first_reply.since(last.first_reply), sample.reply.since(last.reply)
         both = first_reply.copy()
         both.add(reply)
+        p50, p99 = both.percentiles(50.0, 99.0)
         row: Row = {
             "time": round(sample.time, 3),
             "held": sample.held,
@@ -67,8 +68,8 @@ class Timeline:
             "cpu": round(sample.cpu, 3),
             "classes": {outcome: sample.classes[outcome] for outcome in Outcome},
             "opens_per_second": round((sample.attempts - last.attempts) / seconds, 1),
-            "p50": both.percentile(50.0) / 1000,
-            "p99": both.percentile(99.0) / 1000,
+            "p50": p50 / 1000,
+            "p99": p99 / 1000,
         }
         self.rows.append(row)
         if not self._histograms:

@@ -58,9 +58,8 @@ class Registrator:
         self.reasons.start()
         while not self.reasons.stopping:
             self.look()
-            self.reasons.wait(
-                min([self.due, *(refused.at for refused in self.refused.values())]), self.patience
-            )
+            due = min([self.due, *(refused.at for refused in self.refused.values())])
+            self.reasons.wait(due, self.patience)
         if self.options.deregister_on_exit and self.host:
             with calling("Consul"):
                 self.write(Desired({}), self.agent.registered(), self.host)
@@ -74,6 +73,8 @@ class Registrator:
         """Meet Consul; raise AwayError if it stays away for as many retries as were asked for."""
         retries = self.options.retry_attempts
         for attempt in range(max(retries, 0) + 1):
+            if self.reasons.stopping:
+                return
             log.info("Connecting to backend (%d/%d)", attempt, retries)
             try:
                 with calling("Consul"):
@@ -94,7 +95,7 @@ class Registrator:
             self.counts["failures"] += 1
             if self.failure is None or self.failure.kind != error.kind:
                 log.error(error)  # noqa: TRY400 - the message says it all
-            self.failure, self.host = error, None
+            self.failure, self.reasons.new_agent = error, True
             self.engine = None if error.side == "Docker" else self.engine
             self.delay = min(max(self.delay * 2, FIRST), LONGEST)
             self.due = self.patience = time.monotonic() + self.delay
@@ -105,30 +106,25 @@ class Registrator:
 
     def reconcile(self) -> None:
         """Look at both sides and write the differences; raise AwayError."""
-        if self.reasons.new_agent:
-            self.reasons.new_agent, self.host = False, None
+        host = None if self.reasons.new_agent else self.host
         with calling("Consul"):
-            address = self.host.address if self.host else self.agent.address()
+            address = host.address if host else self.agent.address()
             actual = self.agent.registered()
         with calling("Docker"):
             busy = bool(self.reasons.touched)
-            wanted, host = self.look_at_docker(address)
+            self.engine = self.engine or Engine(failed=self.options.deregister == "on-success")
+            containers = self.engine.containers(self.reasons.touched)
+            if host is None:
+                host = self.host = Host(self.engine.host_name(), address)
+                log.info("Syncing services on %d containers", len(containers))
+        self.reasons.touched.clear()
+        self.reasons.new_agent = False
+        wanted = desired(self.reasons.without_leaving(containers), self.options, host)
         with calling("Consul"):
             busy |= self.write(wanted, actual, host)
         self.counts["reconciliations"] += 1
         self.services = frozenset(wanted.services)
         self.due = time.monotonic() + (AGAIN if busy else self.options.resync or PERIOD)
-
-    def look_at_docker(self, address: str) -> tuple[Desired, Host]:
-        """Return what is wanted, and who we are."""
-        self.engine = self.engine or Engine(failed=self.options.deregister == "on-success")
-        containers = self.engine.containers(self.reasons.touched)
-        self.reasons.touched.clear()
-        if self.host is None:
-            log.info("Syncing services on %d containers", len(containers))
-            self.host = Host(self.engine.host_name(), address)
-        staying = self.reasons.without_leaving(containers)
-        return desired(staying, self.options, self.host), self.host
 
     def write(self, wanted: Desired, actual: dict[str, Registered], host: Host) -> bool:
         """Write the differences; return whether there were any. What Consul refuses is tried again later."""

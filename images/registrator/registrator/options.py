@@ -61,13 +61,14 @@ KINDS: dict[str, Callable[[str], bool | int | str]] = {"bool": boolean, "int": i
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser: every flag with one or two dashes, `-x=v` or `-x v`."""
-    parser = argparse.ArgumentParser(prog="registrator", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="registrator", allow_abbrev=False, add_help=False)
+    parser.add_argument("-h", "-help", "--help", action="help")
     parser.add_argument("--version", "-version", action="version", version=__version__)
     parser.add_argument("uri", help="consul://HOST:PORT, consul-unix:///PATH or consul-tls://HOST:PORT")
     for item in fields(Options)[1:]:
-        name = item.name.replace("_", "-")
-        kind = KINDS[str(item.type)]
-        parser.add_argument(f"-{name}", f"--{name}", type=kind, default=item.default, **item.metadata)
+        name, word = item.name.replace("_", "-"), str(item.type)
+        settings = {"type": KINDS[word], "metavar": word.upper(), "default": item.default, **item.metadata}
+        parser.add_argument(f"-{name}", f"--{name}", **settings)
     return parser
 
 

@@ -59,7 +59,7 @@ class Reasons:
     """Collects reasons to look in two threads, and what they mean for the next look in the caller's.
 
     touched: containers that events have changed; leaving: containers to be left out, until a monotonic time;
-    new_agent: the agent was away; in_catalog: the IDs that the catalog holds of this node.
+    new_agent: the agent may be another one; in_catalog: the IDs that the catalog holds of this node.
     """
 
     def __init__(self, options: Options, stop_signal: Callable[[str], str]) -> None:
@@ -145,8 +145,10 @@ class Reasons:
         agent, index, news, pause = Agent(self.options.uri), None, LOOK, FIRST
         while not self.stopping:
             try:
-                index, self.in_catalog = agent.catalog(index)
-                self.inbox.put(news)
+                before = index
+                index, self.in_catalog = agent.catalog(before)
+                if index != before:
+                    self.inbox.put(news)
                 news, pause = LOOK, FIRST
                 time.sleep(CALM)
             except ERRORS:

@@ -158,10 +158,13 @@ def image_name(container: Container) -> str:
 
 
 def address_of(container: Container, port: Port, options: Options, host: Host) -> str:
-    """Return the address of a port; raise ValueError for a loopback address that nobody asked for."""
-    label = container.labels.get(options.useIpFromLabel, "").partition("/")[0]
-    if asked := label or (options.internal and own_address(container)) or options.ip:
-        return asked
+    """Return the address of a port; raise ValueError for none, or for loopback that nobody asked for."""
+    if label := container.labels.get(options.useIpFromLabel, "").partition("/")[0]:
+        return label
+    if options.internal and container.network != "host":
+        return own_address(container)
+    if options.ip:
+        return options.ip
     address = host.address if port.host_ip in EVERYWHERE else port.host_ip
     if address.startswith("127.") or address == "::1":
         raise ValueError(f"{address} is a loopback address, use -ip")
@@ -169,7 +172,8 @@ def address_of(container: Container, port: Port, options: Options, host: Host) -
 
 
 def own_address(container: Container) -> str:
-    """Return the container's address: on its main network, else on the first by name that has one."""
+    """Return the address on the main network, else on the first by name; raise ValueError for none."""
+    if not container.addresses:
+        raise ValueError("the container has no address")
     main = "bridge" if container.network == "default" else container.network
-    first = next((address for _, address in sorted(container.addresses.items())), "")
-    return container.addresses.get(main, first)
+    return container.addresses.get(main) or container.addresses[min(container.addresses)]

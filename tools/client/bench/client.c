@@ -142,7 +142,8 @@ static uint64_t churn_sweep(int concurrency, int64_t until) {
                 close(opened[i]);
                 done++;
             } else {
-                watch(opened[i], EPOLLIN | EPOLLOUT | EPOLLET, EPOLL_CTL_ADD);
+                uint32_t connected = state_of[opened[i]] == CONNECTING ? EPOLLOUT : 0;
+                watch(opened[i], EPOLLIN | EPOLLET | connected, EPOLL_CTL_ADD);
                 pending++;
             }
         }

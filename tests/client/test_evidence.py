@@ -1,0 +1,210 @@
+"""What is read beside the connections, and how a run is shown."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import threading
+from itertools import accumulate, count
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.client import behaviours as b
+from tools.client.accounts import Outcome
+from tools.client.backends import Server, distribution, parse_statistics
+from tools.client.history import History, merge
+from tools.client.live import Live
+from tools.client.options import Options
+from tools.client.plot import HEIGHT, WIDTH, svg
+from tools.client.run import run
+from tools.client.stop import Stop
+from tools.client.timeline import Row, Sample, Timeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATISTICS = """\
+# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,
+echo,FRONTEND,,,3,5,100,{total},0,
+echo,fep1,0,0,{open},5,,{one},0,
+echo,fep2,0,0,1,5,,{two},0,
+echo,BACKEND,0,0,3,5,10,{total},0,
+"""
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """HAProxy's page: ten sessions more at the second look."""
+
+    looks = 0
+
+    def do_GET(self) -> None:
+        """Answer with the CSV."""
+        grown = 10 * type(self).looks
+        type(self).looks += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(STATISTICS.format(total=9, open=2, one=5 + grown, two=4).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_sessions_of_each_backend() -> None:
+    """The run's share of each backend is what HAProxy's counter gained between start and end."""
+    with b.listen() as taken:
+        port = taken.getsockname()[1]
+    with http.server.HTTPServer((b.HOST, port), Page) as page, b.Server(b.echo) as server:
+        thread = threading.Thread(target=page.serve_forever)
+        thread.start()
+        options = Options(b.HOST, server.port, churn=True, count=3, haproxy=f"http://{b.HOST}:{port}/;csv")
+        report = run(options, Stop(), lambda _: None)
+        page.shutdown()
+        thread.join()
+
+    assert report.backends == {
+        "echo/fep1": {"sessions": 10, "open": 2},
+        "echo/fep2": {"sessions": 0, "open": 1},
+    }
+
+
+def test_reload_begins_the_counters_anew() -> None:
+    """A total that went back is the new worker's own; a server that is new counts from nothing."""
+    before = {"echo/fep1": Server(total=70, current=1)}
+    after = {"echo/fep1": Server(total=12, current=2), "echo/fep2": Server(total=5, current=0)}
+
+    assert distribution(before, after) == {
+        "echo/fep1": {"sessions": 12, "open": 2},
+        "echo/fep2": {"sessions": 5, "open": 0},
+    }
+
+
+def test_page_that_is_no_csv() -> None:
+    """A page that is something else is an error and not an empty distribution."""
+    with pytest.raises(ValueError, match="no column"):
+        parse_statistics("hello,world\n1,2\n")
+
+
+def rows_of(*samples: Sample) -> list[Row]:
+    """Return the rows of a timeline of these samples."""
+    timeline = Timeline(histograms=False)
+    for sample in samples:
+        timeline.add(sample)
+    return timeline.rows
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 10**6)), max_size=20), st.text(max_size=9))
+def test_plot_is_well_formed(numbers: list[tuple[int, int]], title: str) -> None:
+    """The picture is XML with one curve a number, each inside the frame, for any numbers and any title."""
+    totals = accumulate(opens for _, opens in numbers)
+    samples = [
+        Sample(time=second, held=held, attempts=total)
+        for second, (held, _), total in zip(count(1.0), numbers, totals)
+    ]
+    printable = "".join(letter for letter in title if letter.isprintable())
+    picture = ET.fromstring(svg(rows_of(*samples), printable + '<&"'))
+    curves = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    points = [point.split(",") for curve in curves for point in curve.attrib["points"].split()]
+
+    assert len(curves) == 3
+    assert len(points) == 3 * len(numbers)
+    assert all(0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT for x, y in points)
+
+
+def test_rates_are_a_second() -> None:
+    """A row's rate is by the time since the row before, whatever that was."""
+    first, second = rows_of(Sample(time=1.0, attempts=10), Sample(time=3.0, attempts=50))
+
+    assert first["opens_per_second"] == 10.0
+    assert second["opens_per_second"] == 20.0
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is."""
+        return True
+
+
+@pytest.mark.parametrize(("stream", "lines"), [(io.StringIO(), 2), (Terminal(), 1)])
+def test_live_line(stream: io.StringIO, lines: int) -> None:
+    """A terminal's line is written over and left at the end; elsewhere each second has its own line."""
+    live = Live(stream)
+    for row in rows_of(Sample(time=1.0, held=5), Sample(time=2.0, held=6)):
+        live.show(row)
+    live.finish()
+
+    assert stream.getvalue().count("\n") == lines
+    assert "held 6" in stream.getvalue().splitlines()[-1]
+
+
+def test_gone_stream_is_left_alone() -> None:
+    """A live line that nobody can read any more does not end the run."""
+
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    live = Live(Gone())
+    live.show(rows_of(Sample(time=1.0))[0])
+    live.finish()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a history."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12), min_size=1, max_size=4))
+def test_merged_history(
+    tmp_path_factory: pytest.TempPathFactory, shares: list[list[tuple[int, bool]]]
+) -> None:
+    """The histories of processes become one: in the order of time, each end with its own begin's number."""
+    folder = tmp_path_factory.mktemp("history")
+    parts = [folder / f"part.{process}" for process in range(len(shares))]
+    for process, (path, share) in enumerate(zip(parts, shares, strict=True)):
+        history, now = History(path, process), 0
+        for number, (took, well) in enumerate(share):
+            history.invoke(now, "open", number)
+            now += took
+            if well:
+                history.ok(now, "open", number)
+            else:
+                history.end(now, number, Outcome.REFUSED)
+        history.close()
+    merge(folder / "whole", parts)
+    records = read(folder / "whole")
+    begun = {record["number"]: record for record in records if record["record"] == "invoke"}
+    ended = {record["number"]: record for record in records if record["record"] == "completion"}
+
+    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
+    assert list(begun) == sorted(begun) == sorted(ended)
+    for number, record in begun.items():
+        process, connection = map(int, record["key"].split("."))
+        took, well = shares[process][connection]
+        assert ended[number]["time"] - record["time"] == took
+        assert ended[number]["result"] == ("ok" if well else "fail")
+
+
+def test_lost_connection_ends_all_that_is_under_way(tmp_path: Path) -> None:
+    """When a held connection is lost, its ping and its hold end as unknown, with the class."""
+    history = History(tmp_path / "history", 0)
+    history.invoke(1, "open", 7)
+    history.ok(2, "open", 7)
+    history.invoke(2, "hold", 7)
+    history.invoke(3, "ping", 7)
+    history.end(4, 7, Outcome.RESET_AFTER_DATA)
+    history.close()
+    ends = [record for record in read(tmp_path / "history") if record["time"] == 4]
+
+    assert [(end["number"], end["result"], end["error"]) for end in ends] == [
+        (3, "unknown", "reset_after_data"),
+        (2, "unknown", "reset_after_data"),
+    ]

@@ -1,0 +1,137 @@
+"""What a run leaves behind: its summary, its history, its stream; alone, with others, on another host."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from tests.client.commands import LIMIT, ROOT, client, start
+
+
+def summary_of(port: int, out: Path, *arguments: object) -> dict[str, Any]:
+    """Return the JSON summary of a command that lost nothing."""
+    code, output, messages = client(*arguments, "--json", out, f"127.0.0.1:{port}")
+
+    assert code == 0, output + messages
+
+    summary: dict[str, Any] = json.loads(out.read_text())
+    return summary
+
+
+def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
+    """The JSON summary always has the nine classes, the held, the latencies and the telling counters."""
+    summary = summary_of(port, tmp_path / "out.json", "--churn", "--count", 40, "-c", 5)
+
+    assert summary["classes"] == {
+        "ok": 45,
+        "refused": 0,
+        "reset_before_data": 0,
+        "reset_after_data": 0,
+        "timeout_connect": 0,
+        "timeout_reply": 0,
+        "closed_early": 0,
+        "wrong_bytes": 0,
+        "local_error": 0,
+    }
+    assert summary["held"]["opened"] == summary["held"]["alive_at_end"] == 5
+    assert summary["latency_ms"]["connect"]["count"] == 45
+    assert summary["counters"]["client"]["TcpExt.TCPSynRetrans"] >= 0
+
+
+def test_processes(port: int, tmp_path: Path) -> None:
+    """Several processes do what one would, with one summary and one history in the order of time."""
+    history = tmp_path / "history"
+    summary = summary_of(
+        port,
+        tmp_path / "out.json",
+        *("-c", 10, "--interval", 0.2, "--churn", "--count", 100, "--procs", 3, "--concurrency", 12),
+        *("--source", "127.0.0.2,127.0.0.3-127.0.0.4", "--history", history, "--tcp-info", "all"),
+    )
+    records = [json.loads(line) for line in history.read_text().splitlines()]
+    invokes = [record for record in records if record["record"] == "invoke"]
+    times = [record["time"] for record in records]
+
+    assert summary["attempts"] == 110
+    assert summary["tcp_info"]["connections"] == 110
+    assert [record["number"] for record in invokes] == list(range(1, len(invokes) + 1))
+    assert times == sorted(times)
+    assert len(records) == 2 * len(invokes)
+    assert len([record for record in invokes if record["action"] == "open"]) == 110
+    assert len([record for record in invokes if record["action"] == "hold"]) == 10
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("history")] == ["history"]
+
+
+def test_dead_process(port: int) -> None:
+    """A process of the run that dies makes the whole run a doubt, and does not hang it."""
+    process = start("-c", 4, "--procs", 2, "--duration", 2, f"127.0.0.1:{port}")
+    assert process.stderr
+    process.stderr.readline()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    output, messages = process.communicate(timeout=LIMIT)
+
+    assert process.returncode == 2, messages
+    assert "process 0 died" in output
+
+
+def test_counters_of_the_path(port: int, tmp_path: Path) -> None:
+    """Another host's counters are read by a command before and after, and their movement reported."""
+    summary = summary_of(
+        port,
+        tmp_path / "out.json",
+        *("--churn", "--count", 30, "--counters", "lb=cat /proc/net/snmp /proc/net/netstat"),
+    )
+
+    assert summary["counters"]["lb"]["Tcp.ActiveOpens"] >= 30
+
+
+def test_package_stands_alone(port: int, tmp_path: Path) -> None:
+    """Copied to a host as a package named client, it runs without the rest of the repository."""
+    (tmp_path / "client").symlink_to(ROOT / "tools" / "client")
+    command = [sys.executable, "-m", "client", "-q", "--churn", "--count", "5", f"127.0.0.1:{port}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "ok 5" in done.stdout
+
+
+def test_help_teaches() -> None:
+    """The help has an example for each way of use and the meaning of the exit codes."""
+    code, output, _ = client("-h")
+
+    assert code == 0
+    assert all(word in output for word in ("--churn --concurrency 256", "--procs 3", "exit code: 0"))
+
+
+def test_stream(port: int) -> None:
+    """A program can read along: each second an object with the latencies since the last, then the summary."""
+    code, output, _ = client("--stream", "--churn", "--rate", 40, "--duration", 1.5, f"127.0.0.1:{port}")
+    *rows, summary = map(json.loads, output.splitlines())
+    opens = sum(HdrHistogram.decode(row["first_reply"]).get_total_count() for row in rows)
+
+    assert code == 0
+    assert len(rows) == 2
+    assert opens == rows[-1]["attempts"] == summary["attempts"]
+    assert rows[-1]["classes"] == summary["classes"]
+
+
+def test_reader_is_gone(port: int) -> None:
+    """When nobody reads the stream any more the run ends."""
+    process = start("--stream", "--churn", "--rate", 40, "--duration", 60, f"127.0.0.1:{port}")
+    assert process.stdout
+    assert process.stderr
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        messages = process.stderr.read()
+
+    assert process.returncode == 2
+    assert "standard output: Broken pipe" in messages
+    assert "Traceback" not in messages
