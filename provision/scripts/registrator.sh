@@ -15,4 +15,5 @@ case ${1:-} in
     *) refuse "unknown word '$1', wanted: restart or nothing" ;;
 esac
 run_container registrator "$DEMO_IMAGES_REGISTRATOR" --net=host --volume /var/run/docker.sock:/tmp/docker.sock -- \
-    -ip "$DEMO_ADDRESS" -cleanup -resync "$DEMO_REGISTRATOR_RESYNC" "consul://127.0.0.1:$DEMO_PORTS_CONSUL_HTTP"
+    -ip "$DEMO_ADDRESS" -cleanup -resync "$DEMO_REGISTRATOR_RESYNC" \
+    -health "127.0.0.1:$DEMO_PORTS_REGISTRATOR_HEALTH" "consul://127.0.0.1:$DEMO_PORTS_CONSUL_HTTP"
