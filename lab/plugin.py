@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the facts and register the markers."""
     config.addinivalue_line("markers", "role(*names): the test runs once on each host of these roles")
+    config.addinivalue_line("markers", "original_fails(threads): known of gliderlabs/registrator")
     try:
         facts = topology.load(config.getoption("--topology"))
         config.stash[WANTED] = wanted(facts, config.getoption("--hosts"))

@@ -14,6 +14,8 @@ case ${1:-} in
     restart) docker rm --force registrator >/dev/null ;;
     *) refuse "unknown word '$1', wanted: restart or nothing" ;;
 esac
+options=(-ip "$DEMO_ADDRESS" -cleanup -resync "$DEMO_REGISTRATOR_RESYNC")
+# The project's own also answers /health; another one that the topology names does not know that flag.
+[[ $DEMO_IMAGES_REGISTRATOR != consul-demo/* ]] || options+=(-health "127.0.0.1:$DEMO_PORTS_REGISTRATOR_HEALTH")
 run_container registrator "$DEMO_IMAGES_REGISTRATOR" --net=host --volume /var/run/docker.sock:/tmp/docker.sock -- \
-    -ip "$DEMO_ADDRESS" -cleanup -resync "$DEMO_REGISTRATOR_RESYNC" \
-    -health "127.0.0.1:$DEMO_PORTS_REGISTRATOR_HEALTH" "consul://127.0.0.1:$DEMO_PORTS_CONSUL_HTTP"
+    "${options[@]}" "consul://127.0.0.1:$DEMO_PORTS_CONSUL_HTTP"

@@ -8,9 +8,23 @@ from typing import Any
 import pytest
 
 from lab.hosts import Lab
+from lab.plugin import FACTS
 from lab.waiting import wait_for
 
 Services = dict[str, dict[str, Any]]
+
+
+OURS = "consul-demo/registrator"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Expect another registrator to fail where the original is known to, with its thread numbers."""
+    image = config.stash[FACTS].images.registrator
+    for item in items:
+        marker = item.get_closest_marker("original_fails")
+        if marker and image != OURS:
+            threads = f"gliderlabs/registrator {marker.args[0]}"
+            item.add_marker(pytest.mark.xfail(reason=f"known of the original: {threads}", strict=False))
 
 
 class Containers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.hosts import Lab
-from lab.waiting import wait_for
+from lab.waiting import Unmet, wait_for
 
 from .conftest import Containers
 
@@ -47,6 +47,7 @@ def test_a_crash_loop_leaves_no_ghost(containers: Containers) -> None:
     containers.settle()
 
 
+@pytest.mark.original_fails("#224, #578")
 def test_a_paused_container_is_critical(containers: Containers, lab: Lab) -> None:
     """Paused it stays registered but is not healthy; unpaused it is again."""
     key = launch(containers, "paused", 20001)
@@ -76,6 +77,7 @@ def test_registrator_killed_while_services_come_and_go(containers: Containers) -
     containers.settle(stays, fresh)
 
 
+@pytest.mark.original_fails("#377")
 def test_docker_restarted(containers: Containers, lab: Lab) -> None:
     """dockerd restarts under live containers: they stay registered, and new ones are found."""
     stays = launch(containers, "stays", 20001)
@@ -86,6 +88,7 @@ def test_docker_restarted(containers: Containers, lab: Lab) -> None:
     containers.settle(stays, launch(containers, "fresh", 20002), within=lab.topology.deadlines.container)
 
 
+@pytest.mark.original_fails("#264, #327")
 def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
     """Consul's agent away while a container starts and another ends: right soon after it is back."""
     gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
@@ -99,6 +102,7 @@ def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
     containers.settle(stays, fresh, within=lab.topology.deadlines.members)
 
 
+@pytest.mark.original_fails("#81, #334")
 def test_the_agent_s_services_wiped(containers: Containers, lab: Lab) -> None:
     """The agent loses what it knew of services: all are registered again."""
     keys = [launch(containers, "a", 20001), launch(containers, "b", 20002)]
@@ -126,6 +130,7 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.original_fails("#339")
 def test_200_containers_in_waves(containers: Containers) -> None:
     """Four waves of 50 come and go; after each the catalog equals `docker ps`."""
     for wave in range(WAVES):
@@ -134,3 +139,15 @@ def test_200_containers_in_waves(containers: Containers) -> None:
         containers.many(program, [str(port) for port in ports])
         containers.settle(*(containers.id_of(f"t-{port}", PORT) for port in ports), within=30)
         containers.remove_all()
+
+
+def test_control_a_frozen_registrator_is_noticed(containers: Containers) -> None:
+    """The suite can fail: with registrator frozen a new container is nobody's service."""
+    containers.docker("pause", "registrator")
+    try:
+        key = launch(containers, "unseen", 20001)
+        with pytest.raises(Unmet):
+            containers.settle(key, within=2)
+    finally:
+        containers.docker("unpause", "registrator")
+    containers.settle(key)
