@@ -29,12 +29,16 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to build: a command that writes `{output}`, and all it depends on."""
+    """One thing to build: a command that writes `{output}`, and all it depends on.
+
+    `root` ones make file systems with owners and devices of their own.
+    """
 
     name: str
     command: tuple[str, ...]
     inputs: tuple[Path, ...]
     takes: str = "seconds"
+    root: bool = False
     needs: tuple[Part, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -84,6 +88,7 @@ def container(name: str, tag: str, base: Part, extra: dict[str, Part] | None = N
         f"image-{name}",
         (str(IMAGES / "container.sh"), name, str(base.path()), "{output}", *files),
         (IMAGES / "container.sh", IMAGES / name),
+        root=True,
         needs=(base, *extra.values()),
         environment={"TAG": tag, "PYTHON": sys.executable},
     )
@@ -109,12 +114,14 @@ def parts(facts: topology.Topology) -> dict[str, Part]:
         (str(script), "essential", str(packages), "{output}"),
         (script, packages),
         takes="half a minute",
+        root=True,
         environment=suite,
     )
     base = Part(
         "image-base",
         (str(IMAGES / "container.sh"), "base", str(rootfs.path()), "{output}"),
         (IMAGES / "container.sh",),
+        root=True,
         needs=(rootfs,),
     )
     template = binary(
@@ -128,6 +135,7 @@ def parts(facts: topology.Topology) -> dict[str, Part]:
             (str(IMAGES / "box/build.sh"), "{output}"),
             (script, IMAGES / "box"),
             takes="a minute",
+            root=True,
             environment=suite | {"SSH_USER": facts.ssh.user},
         ),
         "images/fep.tar": container("fep", facts.images.fep, base),
@@ -169,6 +177,9 @@ def _build_one(part: Part, needs: list[Future[None]]) -> None:
     log = path.with_name(f"{path.name}.log")
     begun = time.monotonic()
     command = [word.format(output=partial) for word in part.command]
+    as_root = part.root and os.geteuid() != 0
+    if as_root:
+        command = ["sudo", "--preserve-env", "env", f"PATH={os.environ['PATH']}", *command]
     with log.open("w") as output:
         code = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -177,6 +188,8 @@ def _build_one(part: Part, needs: list[Future[None]]) -> None:
     if code:
         tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-15:])
         raise BuildError(f"{part.name} was not built (exit code {code}); the whole log is {log}\n{tail}")
+    if as_root:
+        subprocess.run(["sudo", "chown", f"{os.getuid()}:{os.getgid()}", partial], check=True)
     partial.rename(path)
     print(f"built {part.name} in {time.monotonic() - begun:.0f} s", flush=True)
 
