@@ -43,8 +43,12 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict, hash=False)
 
     def digest(self) -> str:
-        """Return a short digest of the command, the content of every input, and of what it needs."""
-        known = hashlib.sha256(repr((self.command, sorted(self.environment.items()))).encode())
+        """Return a short digest of the command, the content of every input, and of what it needs.
+
+        Where the checkout and the cache are does not count: another clone finds the same builds.
+        """
+        words = [word.replace(str(ROOT), "").replace(str(cache()), "") for word in self.command]
+        known = hashlib.sha256(repr((words, sorted(self.environment.items()))).encode())
         for file in sorted(file for folder in self.inputs for file in _files(folder)):
             known.update(f"{file.relative_to(ROOT)} {file.stat().st_mode & 0o111:o}".encode())
             known.update(file.read_bytes())
@@ -76,7 +80,7 @@ def binary(name: str, version: str, go_wheel: str, takes: str) -> Part:
         (str(IMAGES / "binaries/build.sh"), name, version, "{output}"),
         (IMAGES / "binaries/build.sh", IMAGES / "binaries" / name / version),
         takes=takes,
-        environment={"GO_WHEEL": go_wheel, "GO_HOME": str(cache() / "go")},
+        environment={"GO_WHEEL": go_wheel},
     )
 
 
@@ -87,10 +91,10 @@ def container(name: str, tag: str, base: Part, extra: dict[str, Part] | None = N
     return Part(
         f"image-{name}",
         (str(IMAGES / "container.sh"), name, str(base.path()), "{output}", *files),
-        (IMAGES / "container.sh", IMAGES / name),
+        (IMAGES / "container.sh", IMAGES / "wheels.sh", IMAGES / name),
         root=True,
         needs=(base, *extra.values()),
-        environment={"TAG": tag, "PYTHON": sys.executable},
+        environment={"TAG": tag},
     )
 
 
@@ -99,8 +103,7 @@ def tool(name: str) -> Part:
     return Part(
         f"tool-{name}",
         (str(IMAGES / "tool.sh"), name, "{output}"),
-        (IMAGES / "tool.sh", ROOT / "tools" / name),
-        environment={"PYTHON": sys.executable},
+        (IMAGES / "tool.sh", IMAGES / "wheels.sh", ROOT / "tools" / name),
     )
 
 
@@ -180,11 +183,13 @@ def _build_one(part: Part, needs: list[Future[None]]) -> None:
     as_root = part.root and os.geteuid() != 0
     if as_root:
         command = ["sudo", "--preserve-env", "env", f"PATH={os.environ['PATH']}", *command]
+    # Of this machine, so of no influence on what comes out.
+    here = {"PYTHON": sys.executable, "GO_HOME": str(cache() / "go")}
+    environment = os.environ | here | part.environment
     with log.open("w") as output:
         code = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            env=os.environ | part.environment, check=False,
-        ).returncode  # fmt: skip
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, check=False
+        ).returncode
     if code:
         tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-15:])
         raise BuildError(f"{part.name} was not built (exit code {code}); the whole log is {log}\n{tail}")

