@@ -94,6 +94,7 @@ class Ports:
     consul_dns: int
     haproxy_front: int
     haproxy_stats: int
+    haproxy_naive: int
     registrator_health: int
     monitor: int
     fep_echo: int

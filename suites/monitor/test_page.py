@@ -1,0 +1,203 @@
+"""The page shows what happens in the lab: services, connections, the leader, reloads, its own blindness."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from lab.fleet import Fleet
+from lab.hosts import Lab, Node
+from lab.invariants import running
+from lab.load import Load
+from lab.waiting import wait_for
+
+from .conftest import Picture
+
+REFRESH = 1.0  # seconds from a change to the page, as the monitor promises
+HELD = 200
+
+
+def sequence(name: str) -> int:
+    """Return the number by which services are sorted: fep.10 after fep.9."""
+    return int(name.rpartition(".")[2])
+
+
+def expect_rows(lab: Lab, page: Page, within: float) -> None:
+    """Wait until the rows are exactly what Docker runs, in their order. Raises AssertionError."""
+    names = sorted((instance.id.split(":")[1] for instance in running(lab)), key=sequence)
+    expect(page.locator("#rows .name")).to_have_text(names, timeout=1000 * (within + REFRESH))
+
+
+def shown(figure: Locator) -> int:
+    """Return a number on the page. Raises LookupError while there is none."""
+    text = figure.text_content() or ""
+    if not text.isdecimal():
+        raise LookupError(f"no number: {text}")
+    return int(text)
+
+
+def counts(page: Page) -> dict[str, int]:
+    """Return the connections in each row. Raises LookupError while one is unknown."""
+    rows = page.locator("#rows tr").all()
+    return {row.locator(".name").text_content() or "": shown(row.locator(".count")) for row in rows}
+
+
+def expect_total(page: Page, number: int, within: float) -> dict[str, int]:
+    """Wait until the total and the sum of the rows are `number`; return the rows. Raises Unmet."""
+    total = page.locator("#total")
+    _, rows = wait_for(
+        lambda: (shown(total), counts(page)),
+        until=lambda seen: seen[0] == sum(seen[1].values()) == number,
+        within=within + REFRESH,
+        what=f"a page with {number} connections",
+    )
+    return rows
+
+
+def test_launched_services_get_rows(lab: Lab, fleet: Fleet, page: Page) -> None:
+    """Within the deadline of discovery the rows are what Docker runs; a removed service leaves them again."""
+    names = fleet.launch(3)
+    expect_rows(lab, page, lab.topology.deadlines.discovery)
+
+    fleet.remove(names[1])
+    expect_rows(lab, page, lab.topology.deadlines.removal)
+    expect(page.locator("#events").get_by_text(f"{names[1]} left", exact=True)).to_be_visible()
+
+
+def test_connections_add_up(lab: Lab, fleet: Fleet, page: Page, picture: Picture) -> None:
+    """200 held connections are 200 in total and over the rows, also through a reload of HAProxy.
+
+    A removed service takes its own with it; what is left is as many on the page as at the load client.
+    """
+    limits = lab.topology.deadlines
+    names = fleet.serve(4)
+    expect_rows(lab, page, limits.discovery)
+    before = shown(page.locator("#total"))
+    target = f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
+    with Load(lab.client, target, "-c", str(HELD), seconds=60) as load:
+        expect_total(page, before + HELD, limits.connect)
+        fleet.serve()
+        expect_rows(lab, page, limits.discovery)
+        expect(page.locator("#rows .number").last).to_have_text("0")
+        rows = expect_total(page, before + HELD, limits.discovery)
+        picture("200-connections")
+        fleet.remove(names[0])
+        expect_rows(lab, page, limits.removal)
+        left = before + HELD - rows[names[0]]
+        expect_total(page, left, limits.removal)
+        picture("one-removed")
+
+    assert rows[names[0]] > 0
+    assert load.summary["held"]["alive_at_end"] == left - before
+    expect_total(page, before, limits.connect)
+
+
+def workers(lab: Lab) -> int:
+    """Return how many workers HAProxy's master has started, in the words of its own log."""
+    return lab.lb.run("sh", "-c", "docker logs haproxy 2>&1").count("New worker")
+
+
+def seen_reloads(lab: Lab) -> int:
+    """Wait until the monitor knows the present worker, and return how many reloads it has seen."""
+    url = f"http://{lab.client.address}:{lab.topology.ports.monitor}/api/state"
+    within = lab.topology.deadlines.reload
+    present = lab.haproxy.worker()
+    state = wait_for(
+        lambda: requests.get(url, timeout=within).json()["haproxy"],
+        until=lambda haproxy: haproxy["worker"] == present,
+        within=within,
+        what=f"a monitor that knows worker {present}",
+    )
+    return int(state["reloads"])
+
+
+def test_reloads_are_counted(lab: Lab, fleet: Fleet, page: Page) -> None:
+    """The page counts every worker that HAProxy's master starts, and names the one at work in its log."""
+    fleet.serve()
+    begun, started = seen_reloads(lab), workers(lab)
+
+    fleet.serve()
+    fleet.serve()
+
+    wait_for(
+        lambda: (shown(page.locator("#reloads")) - begun, workers(lab) - started),
+        until=lambda seen: seen[0] == seen[1] >= 2,
+        within=lab.topology.deadlines.reload + REFRESH,
+        what="a page that counts as many reloads as HAProxy made, two or more",
+    )
+    newest = page.locator("#events li", has_text="HAProxy reloaded").first
+    expect(newest).to_contain_text(f"handed over to {lab.haproxy.worker()}")
+
+
+@pytest.fixture
+def deposed(lab: Lab, undisturbed: None) -> Iterator[Node]:
+    """The leader, whose agent the test may stop; it runs again at the end."""
+    leader = lab.leader()
+    yield leader
+    leader.run("sudo", "systemctl", "start", "consul")
+
+
+def test_a_new_leader_is_shown(lab: Lab, page: Page, deposed: Node, picture: Picture) -> None:
+    """After the leader's end the page marks the server that the others follow, and the old one as down."""
+    limits = lab.topology.deadlines
+    leader = page.locator("#leader")
+    expect(leader).to_have_text(deposed.name)
+    others = {server.name: server for server in lab.servers if server is not deposed}
+
+    deposed.run("sudo", "systemctl", "stop", "consul")
+
+    new = wait_for(
+        lambda: leader.text_content() or "",
+        until=lambda name: name in others,
+        within=limits.election + REFRESH,
+        what=f"a leader other than {deposed.name}",
+    )
+    followed = {server.agent.leader().partition(":")[0] for server in others.values()}
+    assert followed == {others[new].address}
+    expect(page.locator("#hosts .leads .host")).to_have_text(f"{new}★ leader")
+    expect(page.locator("#hosts .down .host")).to_have_text(deposed.name)
+    expect(page.locator("#events li", has_text="leader is now").first).to_contain_text(f"leader is now {new}")
+    picture("new-leader")
+    deposed.run("sudo", "systemctl", "start", "consul")
+    expect(page.locator("#hosts .down")).to_have_count(0, timeout=1000 * limits.members)
+
+
+@pytest.fixture
+def monitor(lab: Lab, undisturbed: None) -> Iterator[partial[str]]:
+    """systemctl for the monitor's unit, which runs again at the end."""
+    systemctl = partial(lab.client.run, "sudo", "systemctl")
+    yield systemctl
+    systemctl("kill", "--signal=CONT", "monitor")
+    systemctl("start", "monitor")
+
+
+def test_a_lost_monitor_is_said(lab: Lab, page: Page, monitor: partial[str], picture: Picture) -> None:
+    """With the monitor stopped the page says since when it is blind; with it back the page is live."""
+    live = page.locator("#live")
+    expect(live).to_have_text("● live")
+
+    monitor("stop", "monitor")
+    expect(live).to_have_text("✕ disconnected")
+    expect(page.locator(".banner.alarm")).to_contain_text("The monitor cannot be heard since")
+    picture("disconnected")
+
+    monitor("start", "monitor")
+    expect(live).to_have_text("● live", timeout=1000 * lab.topology.deadlines.connect)
+    expect(page.locator(".banner")).to_have_count(0)
+    expect(page.locator("#leader")).to_have_text(lab.leader().name)
+
+
+def test_control_a_frozen_monitor_shows_no_new_row(
+    lab: Lab, fleet: Fleet, page: Page, monitor: partial[str]
+) -> None:
+    """The test of rows can fail: while the monitor is frozen a launched service has none."""
+    expect(page.locator("#live")).to_have_text("● live")
+    monitor("kill", "--signal=STOP", "monitor")
+    fleet.launch()
+
+    with pytest.raises(AssertionError):
+        expect_rows(lab, page, REFRESH)
+    monitor("kill", "--signal=CONT", "monitor")
+    expect_rows(lab, page, lab.topology.deadlines.connect)
