@@ -184,7 +184,11 @@ def _build_one(part: Part, needs: list[Future[None]]) -> None:
     if as_root:
         command = ["sudo", "--preserve-env", "env", f"PATH={os.environ['PATH']}", *command]
     # Of this machine, so of no influence on what comes out.
-    here = {"PYTHON": sys.executable, "GO_HOME": str(cache() / "go")}
+    here = {
+        "PYTHON": sys.executable,
+        "GO_HOME": str(cache() / "go"),
+        "KEY": str(cache() / "vagrant_private_key"),
+    }
     environment = os.environ | here | part.environment
     with log.open("w") as output:
         code = subprocess.run(
