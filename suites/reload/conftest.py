@@ -31,8 +31,8 @@ def reused_ports(lab: Lab) -> Iterator[None]:
 def quiet_client(lab: Lab) -> Iterator[None]:
     """The kernel counts of the client's host are the load's alone: the monitor is stopped for the while.
 
-    It asks each echo service how many connections it has, so that a removed one costs it a reset or a refused
-    connection, without any load and whatever HAProxy does.
+    It connects from there to Consul, HAProxy and the echo services: what those refuse or reset, as a service
+    that is removed may, would be counted among the load's.
     """
     lab.client.run("sudo", "systemctl", "stop", "monitor")
     try:
