@@ -12,6 +12,7 @@ from typing import Self
 
 from lab.errors import LabError
 from lab.hosts import Lab
+from lab.waiting import Unmet, wait_for
 
 FILES = "/run/lb/naive"
 BASE = "/run/lb/base.cfg"
@@ -77,8 +78,14 @@ class NaiveHaproxy:
         if self.pid == old:
             raise LabError(f"the naive HAProxy did not reload: its process is still {old}")
 
-    def connections(self) -> int:
-        """Return how many connections it has with the load client."""
+    def await_load(self, connections: int, within: float) -> None:
+        """Wait until the load client has so many connections. Raises LabError when it does not get them."""
+        try:
+            wait_for(self._connections, lambda seen: seen >= connections, within=within, what="a load")
+        except Unmet as error:
+            raise LabError(f"the naive HAProxy has no load: {error}") from error
+
+    def _connections(self) -> int:
         filters = f"sport = :{self._ports.haproxy_naive}"
         return len(self._node.run("sudo", "ss", "-tnH", "state", "established", filters).splitlines())
 

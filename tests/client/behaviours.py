@@ -150,6 +150,33 @@ def half_close_after_echo(connection: socket.socket, over: threading.Event) -> N
     over.wait()
 
 
+def echo_and_end(connection: socket.socket, _over: threading.Event) -> None:
+    """Answer the first ping and close, answer and end in one segment."""
+    data = connection.recv(PING)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    connection.sendall(data)
+
+
+def echo_twice(connection: socket.socket, over: threading.Event) -> None:
+    """Answer until nothing comes for a while, then give the last answer once more."""
+    connection.settimeout(0.05)
+    data = b""
+    with suppress(TimeoutError):
+        while data := connection.recv(PING) or data:
+            connection.sendall(data)
+    connection.sendall(data)
+    over.wait()
+
+
+def late_after_echo(connection: socket.socket, over: threading.Event) -> None:
+    """Answer the first ping, and the second after half a second."""
+    connection.sendall(connection.recv(PING))
+    data = connection.recv(PING)
+    over.wait(0.5)
+    connection.sendall(data)
+    over.wait()
+
+
 def drip(connection: socket.socket, over: threading.Event) -> None:
     """Answer byte by byte, a little later each."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -15,9 +16,13 @@ import pytest
 
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
+from tools.client.accounts import Kind
 from tools.client.options import Options, UsageError
+from tools.client.report import doubts
 from tools.client.run import run
 from tools.client.stop import Stop
+from tools.client.wire import Target
+from tools.client.worker import Result
 
 
 @pytest.mark.parametrize(
@@ -93,10 +98,14 @@ def test_another_source_cannot_self_connect() -> None:
 
 OUT_OF_DESCRIPTORS = """
 import resource, sys
+from tools.client.accounts import Kind
 from tools.client.options import parse
 from tools.client.report import to_text
+from tools.client.report import doubts
 from tools.client.run import run
 from tools.client.stop import Stop
+from tools.client.wire import Target
+from tools.client.worker import Result
 
 def tighten(row):
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
@@ -122,6 +131,36 @@ def test_out_of_descriptors(port: int) -> None:
     assert done.returncode == 2, done.stderr
     assert "local_error: EMFILE" in done.stdout
     assert " 0 lost" in done.stdout
+
+
+def test_local_trouble_is_not_hammered(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While this machine cannot open anything the client tries again some hundred times a second, no more."""
+
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "no descriptor")
+
+    monkeypatch.setattr(Target, "socket_maker", lambda *_: fail)
+    report = run(Options(b.HOST, port, churn=True, duration=0.5), Stop(), lambda _: None)
+
+    assert 2 <= report.result.accounts.total <= 60
+    assert report.verdict().name == "COULD_NOT_TELL"
+
+
+def test_time_is_up_before_all_are_tried(port: int) -> None:
+    """Connections that were never tried, because time was up, are a doubt."""
+    options = Options(b.HOST, port, connections=10, ramp=50.0, duration=0.2)
+    report = run(options, Stop(), lambda _: None)
+
+    assert report.doubts == ["9 of 10 connections to hold were never tried: time was up"]
+    assert report.verdict().name == "COULD_NOT_TELL"
+
+
+def test_accounts_that_do_not_add_up_are_a_doubt() -> None:
+    """An attempt without a class would be told."""
+    result = Result()
+    result.accounts.attempts[Kind.CHURN] = 1
+
+    assert doubts(Options(b.HOST, 1), result, "") == ["1 attempts have no class: the accounts do not add up"]
 
 
 @pytest.mark.parametrize("procs", [1, 2])

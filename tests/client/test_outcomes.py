@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tools.client.report import Report
+    from tools.client.timeline import Row
 
 TIMEOUT = 0.3
+LIMIT = 10.0
 
 
 def load(port: int, **options: Any) -> Report:  # noqa: ANN401 - options are of many types
-    """Return the report of a run against this machine's `port` with short time limits."""
-    short = {"connect_timeout": TIMEOUT, "reply_timeout": TIMEOUT, "duration": 1.0}
-    return run(Options(host=b.HOST, port=port, **{**short, **options}), Stop(), lambda _: None)
+    """Return the report of a run against this machine's `port`, patient unless told otherwise."""
+    patient = {"connect_timeout": LIMIT, "reply_timeout": LIMIT, "duration": 1.0}
+    return run(Options(host=b.HOST, port=port, **{**patient, **options}), Stop(), lambda _: None)
 
 
 def churn(port: int, count: int = 4, **options: Any) -> Report:  # noqa: ANN401
@@ -49,6 +51,17 @@ def classes(report: Report) -> dict[str, int]:
     return {str(outcome): accounts.of(outcome) for outcome in Outcome if accounts.of(outcome)}
 
 
+def patience(outcome: str) -> float:
+    """Return the time limit of an answer: short only where it is to be missed."""
+    return TIMEOUT if outcome == "timeout_reply" else LIMIT
+
+
+def latencies(report: Report, kind: str) -> int:
+    """Return how many latencies of a kind were counted."""
+    count: int = report.to_json()["latency_ms"][kind]["count"]
+    return count
+
+
 @pytest.mark.parametrize("run_it", [churn, hold])
 @pytest.mark.parametrize(
     ("behaviour", "outcome"),
@@ -68,13 +81,13 @@ def classes(report: Report) -> dict[str, int]:
     ],
 )
 def test_first_ping(
-    run_it: Callable[[int], Report],
+    run_it: Callable[..., Report],
     behaviour: b.Behaviour,
     outcome: str,
 ) -> None:
     """What happens to a connection's first ping decides its class, whether it is to be held or not."""
     with b.Server(behaviour) as server:
-        report = run_it(server.port)
+        report = run_it(server.port, reply_timeout=patience(outcome))
 
     assert {outcome: report.result.accounts.total} == classes(report)
     assert (Verdict.NOTHING_LOST if outcome == "ok" else Verdict.LOST) == report.verdict()
@@ -88,17 +101,56 @@ def test_first_ping(
         (b.half_close_after_echo, "closed_early", "end of stream"),
         (b.repeated, "wrong_bytes", "another ping of this connection"),
         (b.unasked, "wrong_bytes", "bytes nobody asked for"),
+        (b.echo_twice, "wrong_bytes", "bytes nobody asked for"),
+        (b.echo_and_end, "closed_early", "end of stream"),
     ],
 )
 def test_later_ping(behaviour: b.Behaviour, outcome: str, reason: str) -> None:
     """A held connection that goes bad after its first echo lands in the class of what went bad."""
     with b.Server(behaviour) as server:
-        report = hold(server.port, interval=0.5)
+        report = hold(server.port, interval=0.5, duration=LIMIT, reply_timeout=patience(outcome))
 
+    assert report.seconds < LIMIT
     assert {outcome: 2} == classes(report)
     assert {f"{outcome}: {reason}": 2} == report.result.accounts.reasons
     assert report.result.held.alive == 0
     assert report.result.held.opened == 2
+
+
+def test_later_ping_answered_too_late() -> None:
+    """An answer that comes after its time limit is lost, also when it comes before the next turn."""
+    with b.Server(b.late_after_echo) as server:
+        report = hold(server.port, interval=2.0, duration=LIMIT, reply_timeout=TIMEOUT)
+
+    assert classes(report) == {"timeout_reply": 2}
+
+
+def test_backend_dies_at_the_end() -> None:
+    """However many connections end in the last moment of a run, each of them is lost."""
+    many = 1200
+    served: list[socket.socket] = []
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(many):
+            connection, _ = listener.accept()
+            served.append(connection)
+            connection.sendall(connection.recv(b.PING))
+
+    def kill(row: Row) -> None:
+        if row["held"] == many and not stop.count:
+            thread.join()
+            for connection in served:
+                connection.close()
+            stop.request("end")
+
+    stop = Stop()
+    with b.listen() as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        options = Options(b.HOST, listener.getsockname()[1], connections=many, interval=60.0, concurrency=16)
+        report = run(options, stop, kill)
+
+    assert classes(report) == {"closed_early": many}
 
 
 def test_refused() -> None:
@@ -135,7 +187,7 @@ def test_answer_of_another_run() -> None:
 def test_overflowing_backlog(count: int) -> None:
     """A full queue drops the SYN: the connect ends by its own time limit, before anything was sent."""
     with b.listen(backlog=0) as listener, socket.create_connection(listener.getsockname()):
-        report = churn(listener.getsockname()[1], count=count)
+        report = churn(listener.getsockname()[1], count=count, connect_timeout=TIMEOUT)
 
     assert {"timeout_connect": count} == classes(report)
     assert report.counters["client"]["TcpExt.ListenDrops"] >= count
@@ -146,7 +198,7 @@ def test_dropped_syn_is_a_slow_connect() -> None:
     with b.listen(backlog=0) as listener, socket.create_connection(listener.getsockname()):
         served = threading.Thread(target=_accept_after_a_drop, args=(listener,))
         served.start()
-        report = churn(listener.getsockname()[1], count=1, connect_timeout=10.0)
+        report = churn(listener.getsockname()[1], count=1)
         served.join()
 
     assert classes(report) == {"ok": 1}
@@ -173,10 +225,11 @@ def _listen_drops() -> int:
 def test_late_but_in_time() -> None:
     """Answers later than a ping's turn are ok; the turns they cost are counted as skipped."""
     with b.Server(b.late(0.25)) as server:
-        report = hold(server.port, reply_timeout=1.0)
+        report = hold(server.port)
 
     assert classes(report) == {"ok": 2}
     assert report.result.held.skipped >= 2
+    assert latencies(report, "corrected") > latencies(report, "reply")
     assert report.result.held.pings_ok == report.result.held.pings_sent
 
 

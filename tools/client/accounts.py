@@ -122,11 +122,3 @@ class Accounts:
     def unfinished(self) -> int:
         """Return how many attempts have no class yet; after the end of a run it must be 0."""
         return self.total - sum(classes.total() for classes in self.classes.values())
-
-    def verdict(self) -> Verdict:
-        """Return the verdict: a loss weighs more than a doubt, and no attempt at all is a doubt."""
-        if self.lost:
-            return Verdict.LOST
-        if self.of(Outcome.LOCAL_ERROR) or self.unfinished or not self.total:
-            return Verdict.COULD_NOT_TELL
-        return Verdict.NOTHING_LOST

@@ -146,7 +146,8 @@ class Engine:
             self.holder.abandon()
         if self.opener.pending or self.holder.outstanding(now):
             return now + SECOND // 1000
-        self.holder.receive(self._wire.epoll.poll(0))  # ends of connections that came meanwhile
+        while events := self._wire.epoll.poll(0):  # connections may have ended meanwhile
+            self.holder.receive(events)
         return 0
 
     def _open(self, kind: Kind, now: int, most: int) -> int:
