@@ -2,8 +2,8 @@
 
 `GET /conns` answers the number of open connections, `GET /total` the number ever seen, `GET /name` the
 host's name, each as plain text. A connection counts from its first byte, so that the health checks of a
-load balancer, which send none, do not. After SIGTERM the service goes on for `--drain` seconds, in which
-whoever sends it connections can learn that it leaves, and then ends.
+load balancer, which send none, do not. After SIGTERM the service goes on until `--drain` seconds have passed
+without a new connection: whoever sends them has then learnt that it leaves. It ends with those it still has.
 """
 
 from __future__ import annotations
@@ -12,17 +12,25 @@ import argparse
 import asyncio
 import signal
 import socket
+import time
 
 BACKLOG = 4096
 ANSWER = b"HTTP/1.0 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
 
 class Counters:
-    """How many connections are open, and how many there ever were."""
+    """How many connections are open, how many there ever were, and when the last one began to speak."""
 
     def __init__(self) -> None:
         self.open = 0
         self.total = 0
+        self.latest = 0.0
+
+    def begin(self) -> None:
+        """Count one in."""
+        self.open += 1
+        self.total += 1
+        self.latest = time.monotonic()
 
 
 class Echo(asyncio.Protocol):
@@ -42,8 +50,7 @@ class Echo(asyncio.Protocol):
         """Send it back, and count the connection with its first data."""
         if not self._counted:
             self._counted = True
-            self._counters.open += 1
-            self._counters.total += 1
+            self._counters.begin()
         self._transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -97,7 +104,7 @@ class Info(asyncio.Protocol):
 
 
 async def serve(echo: int, info: int, drain: float, address: str = "0.0.0.0") -> None:  # noqa: S104
-    """Serve on both ports until SIGTERM or SIGINT, and `drain` seconds longer.
+    """Serve on both ports until SIGTERM or SIGINT, and then until `drain` seconds pass with nobody new.
 
     Raises OSError when a port is taken.
     """
@@ -109,7 +116,9 @@ async def serve(echo: int, info: int, drain: float, address: str = "0.0.0.0") ->
     await loop.create_server(lambda: Echo(counters), address, echo, backlog=BACKLOG)
     await loop.create_server(lambda: Info(counters), address, info, backlog=BACKLOG)
     await stop.wait()
-    await asyncio.sleep(drain)
+    quiet_since = time.monotonic()
+    while (left := max(quiet_since, counters.latest) + drain - time.monotonic()) > 0:  # noqa: ASYNC110 - till nobody comes
+        await asyncio.sleep(left)
 
 
 def main() -> None:
@@ -121,7 +130,7 @@ def main() -> None:
     parser.add_argument(
         "--info", type=int, required=True, metavar="PORT", help="port of /conns, /total, /name"
     )
-    parser.add_argument("--drain", type=float, default=0, metavar="SECONDS", help="serve on after SIGTERM")
+    parser.add_argument("--drain", type=float, default=0, metavar="SECONDS", help="of quiet, after SIGTERM")
     options = parser.parse_args()
     asyncio.run(serve(options.echo, options.info, options.drain))
 

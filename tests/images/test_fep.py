@@ -105,3 +105,17 @@ def test_it_serves_on_after_sigterm_and_then_ends(fep: Service) -> None:
 
     assert fep.process.wait(timeout=10) == 0
     assert time.monotonic() - begun >= DRAIN
+
+
+def test_newcomers_keep_a_leaving_service_up(fep: Service) -> None:
+    """While connections still arrive, whoever sends them does not know yet: the service does not end."""
+    fep.process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + 3 * DRAIN
+    while time.monotonic() < end:
+        with fep.connect() as late:
+            late.sendall(b"late")
+            assert late.recv(4) == b"late"
+        assert fep.process.poll() is None
+        time.sleep(DRAIN / 5)
+
+    assert fep.process.wait(timeout=10) == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import topology
+from lab.fence import MARKER
 from lab.topology import ROOT
 
 
@@ -30,8 +31,11 @@ def test_overrides_mean_the_same_in_ruby_and_in_python(tmp_path: Path) -> None:
     mine = tmp_path / "topology.local.yaml"
     mine.write_text("hosts:\n  server3: null\n  extra: {address: 192.168.0.77, role: server, memory: 300}\n")
 
+    # There is no lab of this copy to be fenced.
+    environment = os.environ | {MARKER: topology.load().network.namespace}
+    command = ["vagrant", "status", "--machine-readable"]
     said = subprocess.run(
-        ["vagrant", "status", "--machine-readable"], cwd=tmp_path, capture_output=True, text=True, check=True
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     ).stdout
     named = [line.split(",")[1] for line in said.splitlines() if ",state," in line]
 

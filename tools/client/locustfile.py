@@ -1,6 +1,6 @@
 """The load client as a Locust user, so that Locust's master, workers and web page drive many machines.
 
-    locust -f tools/client/locustfile.py --host 192.168.0.2:5000 --client "-c 1000 --churn --rate 200" -u 4
+    locust -f tools/client/locustfile.py --host lb:5000 --client "-c 1000 --churn --rate 200" -u 4
 
 Each user is one run of the client, in a process of its own: its loop must not be interrupted by Locust's
 greenlets, nor stop them. Locust reads the client's rows, one a second, and enters them into its statistics:
