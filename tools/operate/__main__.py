@@ -121,6 +121,7 @@ COMMANDS = {
     "doctor": doctor,
     "gate": gate,
     "enter": enter,
+    "forward": forward,
     "bench": measure,
 }
 

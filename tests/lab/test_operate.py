@@ -1,0 +1,14 @@
+"""The command tools/lab, as the Makefile calls it."""
+
+import re
+
+from lab.topology import ROOT
+from tools.operate.__main__ import COMMANDS
+
+
+def test_every_command_of_the_makefile_exists() -> None:
+    """Each `tools/lab WORD` of the Makefile is a word that tools/lab knows."""
+    called = set(re.findall(r"tools/lab (\w+)", (ROOT / "Makefile").read_text()))
+
+    assert "up" in called
+    assert called <= COMMANDS.keys()
