@@ -47,6 +47,7 @@ class Server:
         self._behaviours = behaviours
         self._listener = listen(backlog)
         self.port: int = self._listener.getsockname()[1]
+        self.peers: list[str] = []
         self._over = threading.Event()
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
@@ -72,7 +73,8 @@ class Server:
     def _accept(self) -> None:
         with suppress(OSError):
             while not self._over.is_set():
-                connection, _ = self._listener.accept()
+                connection, (peer, _) = self._listener.accept()
+                self.peers.append(peer)
                 behaviour = self._behaviours[min(len(self._open), len(self._behaviours) - 1)]
                 self._open.append(connection)
                 thread = threading.Thread(target=self._serve, args=(behaviour, connection))
@@ -151,7 +153,8 @@ def half_close_after_echo(connection: socket.socket, over: threading.Event) -> N
 
 
 def echo_and_end(connection: socket.socket, _over: threading.Event) -> None:
-    """Answer the first ping and close, answer and end in one segment."""
+    """Answer the first ping, and the second together with the end, in one segment."""
+    connection.sendall(connection.recv(PING))
     data = connection.recv(PING)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
     connection.sendall(data)
@@ -169,12 +172,12 @@ def echo_twice(connection: socket.socket, over: threading.Event) -> None:
 
 
 def late_after_echo(connection: socket.socket, over: threading.Event) -> None:
-    """Answer the first ping, and the second after half a second."""
+    """Answer the second ping after half a second, all others at once."""
     connection.sendall(connection.recv(PING))
     data = connection.recv(PING)
     over.wait(0.5)
     connection.sendall(data)
-    over.wait()
+    echo(connection, over)
 
 
 def drip(connection: socket.socket, over: threading.Event) -> None:

@@ -148,7 +148,7 @@ def test_local_trouble_is_not_hammered(port: int, monkeypatch: pytest.MonkeyPatc
 
 def test_time_is_up_before_all_are_tried(port: int) -> None:
     """Connections that were never tried, because time was up, are a doubt."""
-    options = Options(b.HOST, port, connections=10, ramp=50.0, duration=0.2)
+    options = Options(b.HOST, port, connections=10, ramp=100.0, duration=1.0)
     report = run(options, Stop(), lambda _: None)
 
     assert report.doubts == ["9 of 10 connections to hold were never tried: time was up"]
@@ -165,14 +165,16 @@ def test_accounts_that_do_not_add_up_are_a_doubt() -> None:
 
 @pytest.mark.parametrize("procs", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals(port: int, number: signal.Signals, procs: int, tmp_path: Path) -> None:
-    """A signal ends the run early; the summary of what was done so far follows, with the verdict on it."""
+def test_signals(number: signal.Signals, procs: int, tmp_path: Path) -> None:
+    """A signal ends the run early, with answers under way awaited and a summary of what was done so far."""
     out = tmp_path / "out.json"
-    process = start("-c", 4, "--churn", "--rate", 50, "--procs", procs, "--json", out, f"127.0.0.1:{port}")
-    assert process.stderr
-    process.stderr.readline()
-    os.killpg(process.pid, number)
-    output, messages = process.communicate(timeout=LIMIT)
+    with b.Server(b.late(0.3)) as server:
+        target = f"127.0.0.1:{server.port}"
+        process = start("-c", 4, "--churn", "--rate", 50, "--procs", procs, "--json", out, target)
+        assert process.stderr
+        process.stderr.readline()
+        os.killpg(process.pid, number)
+        output, messages = process.communicate(timeout=LIMIT)
     summary = json.loads(out.read_text())
 
     assert process.returncode == 0, messages

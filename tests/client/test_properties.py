@@ -189,6 +189,14 @@ def test_pings_differ(one: tuple[int, int, int, int], other: tuple[int, int, int
     assert (pings[0] == pings[1]) == same
 
 
+def test_patterns_differ() -> None:
+    """The part behind the header differs from ping to ping, too: halves of two cannot pass for a whole."""
+    stamp = Stamp(1, 0, 64)
+    pings = [stamp.make(sequence, stamp.base + number) for sequence, number in ((0, 1), (1, 1), (0, 3))]
+
+    assert len({ping[SMALLEST:] for ping in pings}) == 3
+
+
 @unhurried
 @given(
     st.integers(1, 64),
@@ -227,3 +235,10 @@ def test_counters_are_read_as_written(groups: dict[str, dict[str, int]]) -> None
         f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()
     }
     assert deltas(counters, counters) == {}
+
+
+def test_telling_counters_are_always_told() -> None:
+    """That no segment was sent again is told as a zero, other counters only when they moved."""
+    before = {"Tcp.RetransSegs": 7, "Tcp.InSegs": 8, "Tcp.OutSegs": 9}
+
+    assert deltas(before, before | {"Tcp.InSegs": 10}) == {"Tcp.InSegs": 2, "Tcp.RetransSegs": 0}

@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
+from tools.client.options import Options
+from tools.client.run import run
+from tools.client.stop import Stop
 
 
 def summary_of(port: int, out: Path, *arguments: object) -> dict[str, Any]:
@@ -66,6 +71,17 @@ def test_processes(port: int, tmp_path: Path) -> None:
     assert len([record for record in invokes if record["action"] == "open"]) == 110
     assert len([record for record in invokes if record["action"] == "hold"]) == 10
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("history")] == ["history"]
+
+
+def test_sources_take_turns() -> None:
+    """Connections come from the addresses that were asked for, evenly, held ones and others."""
+    with b.Server(b.echo) as server:
+        sources = ("127.0.0.2", "127.0.0.3")
+        options = Options(b.HOST, server.port, connections=4, churn=True, count=6, source=sources)
+        report = run(options, Stop(), lambda _: None)
+
+    assert report.result.accounts.total == 10
+    assert Counter(server.peers) == {"127.0.0.2": 5, "127.0.0.3": 5}
 
 
 def test_dead_process(port: int) -> None:
@@ -130,8 +146,9 @@ def test_reader_is_gone(port: int) -> None:
     with process:
         process.stdout.readline()
         process.stdout.close()
+        code = process.wait(timeout=LIMIT)
         messages = process.stderr.read()
 
-    assert process.returncode == 2
+    assert code == 2
     assert "standard output: Broken pipe" in messages
     assert "Traceback" not in messages
