@@ -1,11 +1,17 @@
 # Each target is one word; what it does is in tools/ and lab/. The README explains gate and test.
 .DEFAULT_GOAL := images
-.PHONY: gate test check unit up down clean images doctor monitor bench setup dev
+.PHONY: gate heal test check unit up down clean images doctor monitor bench setup dev
 
 python := .venv/bin/python
 
+# make gate QUICK=1 | FULL=1 | SOAK=1
+depth := $(if $(QUICK),quick,$(if $(FULL),full,$(if $(SOAK),soak,standard)))
+
 gate: up ## the verdict: the suites on the running lab
-	tools/lab gate
+	tools/lab gate --depth=$(depth)
+
+heal: setup ## the running lab back into its good state, whatever was done to it
+	tools/lab heal
 
 test: check unit gate ## everything that must hold before a change lands
 

@@ -27,17 +27,21 @@ def folder_of(base: Path, test: str) -> Path:
     return base / re.sub(r"[^A-Za-z0-9_.-]+", "_", test.removeprefix("suites/")).strip("_")
 
 
-def collect(folder: Path, nodes: Iterable[Node]) -> None:
-    """Write NAME.log of every host into `folder`; a host that does not answer gets a line that says so."""
+def collect(folder: Path, nodes: Iterable[Node]) -> list[str]:
+    """Write NAME.log of every host into `folder`; return the names of the hosts that answered nothing at all.
+
+    Raises OSError when the folder cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        for node in nodes:
-            pool.submit(_collect_one, folder / f"{node.name}.log", node)
+        asked = {node.name: pool.submit(_collect_one, folder / f"{node.name}.log", node) for node in nodes}
+    return [name for name, answers in asked.items() if not answers.result()]
 
 
-def _collect_one(file: Path, node: Node) -> None:
+def _collect_one(file: Path, node: Node) -> int:
+    """Write what a host says, up to its first silence; return how many of the questions it answered."""
     with file.open("w") as log:
-        for command in (*COMMON, *OF_ROLE[node.role]):
+        for count, command in enumerate((*COMMON, *OF_ROLE[node.role])):
             log.write(f"$ {command}\n")
             try:
                 # Both streams in one, read to a bound: a host in trouble may have a lot to say.
@@ -45,5 +49,7 @@ def _collect_one(file: Path, node: Node) -> None:
                     f"sudo sh -c '({command}) 2>&1' | tail -c 1000000", deadline=SECONDS
                 ).stdout
             except Exception as error:  # noqa: BLE001 - one silent host must not cost the others' logs
-                said = f"not collected: {type(error).__name__}: {error}\n"
+                log.write(f"not collected: {type(error).__name__}: {error}\n")
+                return count
             log.write(said)
+    return len(COMMON) + len(OF_ROLE[node.role])

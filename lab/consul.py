@@ -54,6 +54,16 @@ class Agent:
         peers = [Peer(s["Node"], s["Address"], s["Leader"], s["Voter"]) for s in servers]
         return sorted(peers, key=lambda peer: peer.node)
 
+    def health(self) -> dict[str, bool]:
+        """Return autopilot's view, asked of the leader: voter's name -> healthy. Non-voters are left out."""
+        return {
+            s["Name"]: s["Healthy"] for s in self.api.operator.autopilot_health()["Servers"] if s["Voter"]
+        }
+
+    def raft(self) -> dict[str, str]:
+        """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""
+        return dict(self.api.agent.self()["Stats"]["raft"])
+
     def members(self) -> dict[str, int]:
         """Return serf's members as this agent sees them: name -> status (1 alive, 3 left, 4 failed)."""
         return {member["Name"]: member["Status"] for member in self.api.agent.members()}

@@ -11,3 +11,7 @@ class CommandTimeoutError(LabError):
 
 class CommandError(LabError):
     """A command on a host ended with an exit code that its caller did not allow."""
+
+
+class NotRunError(LabError):
+    """What a test needs is not to be had here: it is reported as not run, with this sentence."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import shlex
+import socket
 import urllib.parse
+from collections.abc import Iterable
 from pathlib import Path
 
+import consul
 import paramiko
 import requests
 import testinfra
@@ -29,6 +32,8 @@ class Node:
     ) -> None:
         """Connect to nothing yet; `spec` is a testinfra host specification."""
         self.name, self.address, self.role = facts.name, facts.address, facts.role
+        self.limits = lab.deadlines
+        self.ssh_port = lab.ssh.port
         self._topology = lab
         self._spec = spec
         self._options = {"timeout": int(lab.deadlines.connect)} | (
@@ -55,6 +60,22 @@ class Node:
             said = result.stderr or result.stdout
             raise CommandError(f"{self.name}: {shlex.join(words)}: exit code {result.rc}: {said}")
         return str(result.stdout)
+
+    def hang_up(self) -> None:
+        """Drop the connections to the host, perhaps of its life before; the next command logs in anew."""
+        for backend in {self._backend, self.shell.backend}:
+            if "client" in vars(backend):
+                backend.client.close()
+                del backend.client
+
+    def url(self) -> str:
+        """Return where the HTTP API of the host's agent is reached: directly, or else through SSH."""
+        port = self._topology.ports.consul_http
+        try:
+            socket.create_connection((self.address, port), self.limits.connect).close()
+        except OSError:
+            return f"http://127.0.0.1:{self.tunnel(port).port}"
+        return f"http://{self.address}:{port}"
 
     def script(self, name: str, *words: str, deadline: float | None = None) -> list[str]:
         """Run one of the operator's commands and return the lines it printed."""
@@ -164,13 +185,21 @@ class Lab:
         """HAProxy on the load balancer's host."""
         return LoadBalancer(self.lb, self.topology)
 
-    def leader(self) -> Node:
-        """Return the server that leads. Raises LookupError while none does."""
-        address = self.servers[0].agent.leader().partition(":")[0]
-        for server in self.servers:
-            if server.address == address:
-                return server
-        raise LookupError(f"no leader among the servers; their answer: {address or 'none'}")
+    def leader(self, asked: Iterable[Node] = ()) -> Node:
+        """Return the server that leads, as the first of `asked`, or else of all servers, says that knows one.
+
+        Raises LookupError while none of them knows.
+        """
+        answers = []
+        for node in asked or self.servers:
+            try:
+                answers.append(node.agent.leader())
+            except (OSError, consul.ConsulException) as error:
+                answers.append(type(error).__name__)
+            for server in self.servers:
+                if answers[-1].partition(":")[0] == server.address:
+                    return server
+        raise LookupError(f"no leader among the servers; their answers: {answers}")
 
 
 def match(specs: list[str], facts: topology.Topology) -> dict[str, str]:

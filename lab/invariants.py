@@ -22,7 +22,14 @@ def running(lab: Lab) -> set[Instance]:
 
 def violations(lab: Lab) -> list[str]:
     """Return, in words, everything that does not hold now; an empty list is a healthy lab."""
-    return [*_cluster(lab), *_services(lab)]
+    return [*unrecovered(lab), *_services(lab)]
+
+
+def unrecovered(lab: Lab) -> list[str]:
+    """Return, in words, what the servers and members lack to be as they should; services apart."""
+    health = lab.leader().agent.health()
+    ill = sorted(name for name, healthy in health.items() if not healthy)
+    return [*_cluster(lab), *([f"autopilot: {ill} not healthy"] if ill else [])]
 
 
 def _cluster(lab: Lab) -> list[str]:

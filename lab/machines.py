@@ -41,6 +41,40 @@ class Machines:
         """Remove every host."""
         self._vagrant.destroy()
 
+    def cut_power(self, *names: str) -> None:
+        """Turn hosts off as a plug that is pulled would."""
+        for name in names:
+            self._vagrant.halt(name, force=True)
+
+    def halt(self, *names: str) -> None:
+        """Shut hosts down in good order."""
+        for name in names:
+            self._vagrant.halt(name)
+
+    def boot(self, *names: str) -> None:
+        """Start hosts that are off; those that run are left alone."""
+        for name in names:
+            self._vagrant.up(vm_name=name, provision=False)
+
+    def suspend(self, *names: str) -> None:
+        """Freeze hosts; with lxc the caller must be inside the fence."""
+        for name in names:
+            if not self._lxc("lxc-freeze", name):
+                self._vagrant.suspend(name)
+
+    def resume(self, *names: str) -> None:
+        """Let frozen hosts go on; with lxc the caller must be inside the fence."""
+        for name in names:
+            if not self._lxc("lxc-unfreeze", name):
+                self._vagrant.resume(name)
+
+    def _lxc(self, command: str, name: str) -> bool:
+        """Do what vagrant-lxc has no action for; return False where the host is none of LXC's."""
+        known = self._root / f".vagrant/machines/{name}/lxc/id"
+        if known.exists():
+            subprocess.run(["sudo", command, "--name", known.read_text()], check=False)
+        return known.exists()
+
     def ssh_config(self) -> Path:
         """Return a file that tells SSH how to log into every host. Raises LabError when there are none.
 

@@ -7,6 +7,7 @@ in the places of testinfra's own, for whoever asks it for a `paramiko://` or `ss
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from typing import Any
@@ -82,6 +83,8 @@ class DeadlineSsh(SshBackend):  # type: ignore[misc]
 
 def install(deadline: float) -> None:
     """Make testinfra use these backends, each command with so many seconds unless it is given others."""
+    # A refused channel is an answer, not an incident, and comes back to whoever asked as an error.
+    logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
     for backend in (DeadlineParamiko, DeadlineSsh):
         backend.deadline = deadline
         testinfra.backend.BACKENDS[backend.NAME] = f"{backend.__module__}.{backend.__name__}"

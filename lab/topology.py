@@ -159,6 +159,9 @@ class Deadlines:
     reload: float
     container: float
     host_up: float
+    fault: float
+    operation: float
+    recovery: float
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,8 +10,9 @@ from typing import TypeVar
 import consul
 import dns.exception
 
-from lab.errors import LabError
+from lab.errors import CommandTimeoutError, LabError
 
+LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 PAUSE = 0.05
@@ -33,22 +35,27 @@ def wait_for(
     """Ask `question` until `until` accepts its answer, and return that answer.
 
     `within` is in seconds on the monotonic clock. A question that raises one of AWAY is asked again.
-    Raises Unmet, with the last different answers and when each was first seen.
+    Raises Unmet, with the last different answers and when each was first seen; LabError instead when the last
+    thing seen was a host that did not let us ask. What was awaited, and how long, is logged.
     """
     begun = time.monotonic()
     seen: list[str] = []
     while True:
         elapsed = time.monotonic() - begun
+        silent = False
         try:
             answer = question()
         except AWAY as error:
+            silent = isinstance(error, CommandTimeoutError)
             shown = f"{type(error).__name__}: {error}"
         else:
             if until(answer):
+                LOG.debug("%s", what, extra={"seconds": time.monotonic() - begun})
                 return answer
             shown = repr(answer)
         if not seen or seen[-1].partition(" s: ")[2] != shown:
             seen.append(f"{elapsed:.2f} s: {shown}")
         if elapsed > within:
-            raise Unmet(f"{what} did not come within {within:g} s; answers:\n" + "\n".join(seen[-SHOWN:]))
+            message = f"{what} did not come within {within:g} s; answers:\n" + "\n".join(seen[-SHOWN:])
+            raise LabError(message) if silent else Unmet(message)
         time.sleep(PAUSE)

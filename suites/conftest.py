@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.errors import NotRunError
+from lab.faults import Faults
 from lab.fleet import Fleet
+from lab.history import History
 from lab.hosts import Lab
 from lab.invariants import violations
+from lab.machines import Machines
 from lab.waiting import wait_for
 
 
@@ -31,3 +35,17 @@ def fleet(lab: Lab, undisturbed: None) -> Iterator[Fleet]:
     launched = Fleet(lab)
     yield launched
     launched.dismiss()
+
+
+@pytest.fixture
+def faults(lab: Lab, history: History, undisturbed: None) -> Faults:
+    """Injects faults, each of which is healed however the test ends."""
+    return Faults(lab, history)
+
+
+@pytest.fixture
+def power(machines: Machines | None) -> Machines:
+    """The power of the hosts."""
+    if machines is None:
+        raise NotRunError("the power of these hosts is not ours: only the project's own lab has that")
+    return machines

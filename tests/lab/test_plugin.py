@@ -3,7 +3,7 @@
 import pytest
 
 from lab import topology
-from lab.plugin import COULD_NOT_TELL, Outcome
+from lab.report import Outcome
 
 UNREACHABLE = "--hosts=paramiko://nobody@127.0.0.1:1"
 FACTS = """
@@ -25,7 +25,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
     """Run a suite of one test."""
     suite.makepyfile(body)
-    return suite.runpytest_inprocess("--topology=facts.yaml", f"--evidence={suite.path}/kept", *words)
+    return suite.runpytest_inprocess("--topology=facts.yaml", f"--run-folder={suite.path}/kept", *words)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_unreachable_host_is_no_skip(suite: pytest.Pytester) -> None:
     """A wanted host that does not answer: could not tell, and the host is named."""
     result = run(suite, "def test_it(lab): pass", UNREACHABLE)
 
-    assert result.ret == COULD_NOT_TELL
+    assert result.ret == Outcome.UNKNOWN
     result.stdout.fnmatch_lines(["*LabError: client: no login*"])
 
 

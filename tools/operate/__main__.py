@@ -9,9 +9,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-from lab import fence, ownership, topology
+from lab import fence, ownership, shell, topology
 from lab.doctor import Finding, examine
 from lab.errors import LabError
+from lab.faults import heal
+from lab.hosts import Lab, Node
 from lab.machines import Machines
 from lab.topology import ROOT, Topology
 from tools.operate import bench
@@ -67,23 +69,34 @@ def show(findings: list[Finding]) -> None:
 
 
 def gate(facts: Topology, options: argparse.Namespace) -> int:
-    """Run the suites on the running lab; write the reports and say where to look."""
-    stamp = datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
-    folder = ROOT / "runs" / stamp
+    """Run the suites on the running lab, in a new order each time; write the reports."""
+    folder = ROOT / "runs" / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
     reports = [
-        f"--evidence={folder}",
+        f"--run-folder={folder}",
         f"--html={folder}/report.html",
         "--self-contained-html",
         f"--junit-xml={folder}/junit.xml",
     ]
     words = [sys.executable, "-m", "pytest", "suites/", *reports, *options.words]
     code = subprocess.run(fence.command(facts, *words), cwd=ROOT, check=False).returncode
-    latest = ROOT / "runs/latest"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(stamp)
-    print(f"report: {latest}/report.html (and junit.xml)")
+    print(f"report: {ROOT}/runs/latest/ (verdict.json, report.html, junit.xml)")
     print("look around: vagrant ssh lb | vagrant ssh docker | scripts/query.sh there; end it: make down")
     return code
+
+
+def mend(facts: Topology, _: argparse.Namespace) -> int:
+    """Bring the running lab into its good state, whatever was done to it."""
+    fence.enter(facts)
+    shell.install(facts.deadlines.command)
+    machines = Machines()
+    nodes = {
+        host.name: Node(host, f"paramiko://{host.name}", facts, machines.ssh_config())
+        for host in facts.hosts.values()
+    }
+    for line in heal(Lab(facts, nodes), machines):
+        print(line, flush=True)
+    print("the lab is healthy")
+    return 0
 
 
 def enter(facts: Topology, options: argparse.Namespace) -> int:
@@ -120,6 +133,7 @@ COMMANDS = {
     "clean": clean,
     "doctor": doctor,
     "gate": gate,
+    "heal": mend,
     "enter": enter,
     "forward": forward,
     "bench": measure,

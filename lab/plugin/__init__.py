@@ -1,14 +1,12 @@
 """The pytest plugin of the suites: their options, fixtures, exit codes and evidence.
 
-Exit codes: 0 the stack is ok, 1 it is broken, 10 the lab could not tell; pytest's own others (interrupted,
-usage, internal) mean "could not tell" as well.
+Exit codes: 0 the stack is ok, 1 it is broken, 10 the lab could not tell, also because it was interrupted;
+pytest's own others (usage, internal) mean "could not tell" as well.
 """
 
 from __future__ import annotations
 
-import enum
 import subprocess
-from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,51 +14,53 @@ import pytest
 import testinfra.host
 from pytest_metadata.plugin import metadata_key
 
-from lab import artifacts, fence, hosts, shell, topology
+from lab import fence, hosts, shell, topology
 from lab.errors import LabError
+from lab.history import History
 from lab.machines import Machines
+from lab.plugin.depth import DEPTHS, sort_out
+from lab.plugin.judge import Judge
+from lab.proof import Proof
 
 RUNS = topology.ROOT / "runs"
 FACTS = pytest.StashKey[topology.Topology]()
 WANTED = pytest.StashKey[dict[str, str]]()
 EVIDENCE = pytest.StashKey[Path]()
-COULD_NOT_TELL = 10
-
-
-class Outcome(enum.IntEnum):
-    """What a run says of the stack, the worst one last."""
-
-    OK = 0
-    BROKEN = 1
-    UNKNOWN = COULD_NOT_TELL
-
-
-WORDS = {
-    Outcome.OK: "OK: the stack keeps its promises",
-    Outcome.BROKEN: "BROKEN: a promise is not kept",
-    Outcome.UNKNOWN: "COULD NOT TELL: the lab, not the stack, failed",
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options beside testinfra's `--hosts`."""
     group = parser.getgroup("consul-demo")
     group.addoption("--topology", metavar="FILE", help="facts that replace those of topology.yaml")
-    group.addoption("--evidence", metavar="FOLDER", type=Path, help="what failed tests leave (runs/TIME)")
+    group.addoption("--run-folder", metavar="FOLDER", type=Path, help="verdict and evidence (runs/TIME)")
+    group.addoption(
+        "--evidence", action="store_true", help="evidence of every test, not only of those that fail"
+    )
+    group.addoption("--depth", choices=DEPTHS, default="standard", help="how much is tried (standard)")
+    group.addoption(
+        "--destructive", action="store_true", help="with --hosts: wipe, cut power, found anew, too"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the facts and register the markers."""
     config.addinivalue_line("markers", "role(*names): the test runs once on each host of these roles")
     config.addinivalue_line("markers", "original_fails(threads): known of gliderlabs/registrator")
+    config.addinivalue_line(
+        "markers", "destructive: cannot be undone, or only by booting: asks for --destructive"
+    )
+    config.addinivalue_line("markers", "slow: deeper than standard; set by itself")
+    for depth in DEPTHS:
+        config.addinivalue_line("markers", f"{depth}: is run at this depth and at deeper ones")
     try:
         facts = topology.load(config.getoption("--topology"))
         config.stash[WANTED] = wanted(facts, config.getoption("--hosts"))
     except (topology.TopologyError, LabError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[FACTS] = facts
-    config.pluginmanager.register(Verdict(config), "consul-demo-verdict")
     config.stash[metadata_key].update(provenance(facts))
+    if not any(Path(path).name == "tests" for path in config.args):
+        config.pluginmanager.register(Judge(config, lambda: evidence(config)), "consul-demo-judge")
 
 
 def provenance(facts: topology.Topology) -> dict[str, str]:
@@ -136,52 +136,34 @@ def host(node: hosts.Node) -> testinfra.host.Host:
     return node.shell
 
 
+@pytest.fixture(scope="session")
+def machines(pytestconfig: pytest.Config) -> Machines | None:
+    """The power of the hosts, which only the project's own lab gives."""
+    return Machines() if pytestconfig.getoption("--hosts") is None else None
+
+
+@pytest.fixture
+def history() -> History:
+    """What the test's load and faults did; it is kept when the test fails."""
+    return History()
+
+
+@pytest.fixture
+def proof() -> Proof:
+    """What the test measures."""
+    return Proof()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is deeper than the wanted depth, and what would destroy a stack that is not ours."""
+    sort_out(config, items)
+
+
 def evidence(config: pytest.Config) -> Path:
     """Return the folder of this run, made when something is first to be kept."""
     if EVIDENCE not in config.stash:
-        named = config.getoption("--evidence")
+        named = config.getoption("--run-folder")
         folder = named or RUNS / datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True, exist_ok=True)
         config.stash[EVIDENCE] = folder
     return config.stash[EVIDENCE]
-
-
-class Verdict:
-    """Keeps the worst outcome of the run and collects evidence of what failed."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        """Begin with nothing known."""
-        self._config = config
-        self._worst = Outcome.OK
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Sort a failure into broken or could not tell, and ask the hosts about it while it is fresh."""
-        report = yield
-        lab = item.funcargs.get("lab") if isinstance(item, pytest.Function) else None
-        if report.failed and call.excinfo:
-            broken = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
-            self._worst = max(self._worst, Outcome.BROKEN if broken else Outcome.UNKNOWN)
-            if isinstance(lab, hosts.Lab):
-                folder = artifacts.folder_of(evidence(self._config), item.nodeid)
-                artifacts.collect(folder, lab.nodes.values())
-                report.sections.append(("evidence", str(folder)))
-        return report
-
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Exit with the verdict where pytest would say only "failed"."""
-        if exitstatus == pytest.ExitCode.TESTS_FAILED:
-            session.exitstatus = int(self._worst)
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        """Say the verdict in words."""
-        if not any(str(path).startswith("suites") for path in terminalreporter.config.args):
-            return
-        told = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-        not_run = len(terminalreporter.stats.get("skipped", []))
-        terminalreporter.section("verdict")
-        terminalreporter.line(WORDS[self._worst if told else Outcome.UNKNOWN])
-        if not_run:
-            terminalreporter.line(f"not run: {not_run}, each with its reason above")

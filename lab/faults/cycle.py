@@ -1,0 +1,129 @@
+"""The life of a fault: injected, seen, healed, recovered from."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from lab.errors import LabError
+from lab.history import Stage
+from lab.invariants import unrecovered
+from lab.waiting import Unmet, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lab.faults.disk import FullDisk
+    from lab.history import History
+    from lab.hosts import Lab, Node
+
+
+class Fault(ABC):
+    """One thing that goes wrong on some hosts.
+
+    `restarts` says that the agents there lose what they held in memory. `heal` may be called again, and
+    before `inject`: it then does nothing.
+    """
+
+    name: ClassVar[str]
+    restarts: ClassVar[bool] = False
+
+    def __init__(self, *nodes: Node) -> None:
+        """Take the hosts it strikes."""
+        self.nodes = nodes
+
+    @abstractmethod
+    def inject(self) -> None:
+        """Make it go wrong."""
+
+    @abstractmethod
+    def seen(self) -> bool:
+        """Return whether it can be observed that it went wrong."""
+
+    @abstractmethod
+    def heal(self) -> None:
+        """Undo it."""
+
+    def __str__(self) -> str:
+        """Return its name and hosts."""
+        return f"{self.name} of {', '.join(node.name for node in self.nodes) or 'nobody'}"
+
+
+class NoOp(Fault):
+    """Nothing goes wrong: what a test of faults finds under it, it would find without any."""
+
+    name = "no-op"
+
+    def inject(self) -> None:
+        """Do nothing."""
+
+    def seen(self) -> bool:
+        """Return that nothing is to be seen."""
+        return True
+
+    def heal(self) -> None:
+        """Do nothing."""
+
+
+class Faults:
+    """Injects faults into a lab and writes down in its history what came of each."""
+
+    def __init__(self, lab: Lab, history: History) -> None:
+        """Begin with none."""
+        self._lab = lab
+        self.limits = lab.topology.deadlines
+        self.history = history
+
+    @contextlib.contextmanager
+    def under(self, fault: Fault) -> Iterator[None]:
+        """Let the body of a `with` run under a fault that was seen; heal it, however the body ends.
+
+        Raises LabError when the fault is not seen within the deadline: then nothing was tested. Raises Unmet
+        when the cluster does not recover within the deadline although the fault is healed.
+        """
+        number = self.history.inject(fault.name, [node.name for node in fault.nodes], restarts=fault.restarts)
+        try:
+            fault.inject()
+            self._await(fault)
+            self.history.mark(number, Stage.SEEN)
+            yield
+        finally:
+            self._finally(fault.heal)
+            self.history.mark(number, Stage.HEALED)
+        self.await_recovery(str(fault))
+        self.history.mark(number, Stage.RECOVERED)
+
+    @contextlib.contextmanager
+    def on(self, disk: FullDisk) -> Iterator[None]:
+        """Let the body of a `with` run on a disk that can be filled."""
+        try:
+            disk.prepare()
+            self.await_recovery("the move to a small disk")
+            yield
+        finally:
+            self._finally(disk.restore)
+        self.await_recovery("the move back")
+
+    def await_recovery(self, what: str) -> None:
+        """Wait until servers and members are as they should be. Raises Unmet."""
+        wait_for(
+            lambda: unrecovered(self._lab),
+            until=lambda found: not found,
+            within=self.limits.recovery,
+            what=f"recovery from {what}",
+        )
+
+    def _finally(self, undo: Callable[[], None]) -> None:
+        """Undo, and again from the start when Ctrl-C is pressed meanwhile: nothing is left half-way."""
+        try:
+            undo()
+        except KeyboardInterrupt:
+            undo()
+            raise
+
+    def _await(self, fault: Fault) -> None:
+        try:
+            wait_for(fault.seen, within=self.limits.fault, what=f"{fault} seen")
+        except Unmet as unmet:
+            raise LabError(f"{fault} took no effect: {unmet}") from unmet

@@ -1,0 +1,97 @@
+"""Whatever was made to go wrong with a lab, by whom and whenever: undone, without knowing what it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.errors import CommandError, LabError
+from lab.faults.disk import FILLER, restoration
+from lab.faults.host import greets
+from lab.faults.network import TABLE
+from lab.hosts import CONSUL_ROLES
+from lab.invariants import violations
+from lab.spare import UNDO as NO_SPARE
+from lab.unit import Unit
+from lab.waiting import Unmet, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.hosts import Lab, Node
+    from lab.machines import Machines
+
+EVERYWHERE = (
+    f"nft delete table inet {TABLE} 2>/dev/null;"
+    "tc qdisc show | sed -n 's/^qdisc netem .* dev \\([^ ]*\\) root.*/\\1/p'"
+    " | xargs -r -I@ tc qdisc del dev @ root;"
+    f"{NO_SPARE}; true"
+)
+ENGINE = "systemctl start docker; docker ps --quiet --filter status=paused | xargs -r docker unpause"
+LEFTOVERS = (
+    "docker ps --all --quiet --filter name=^{echo}\\\\. --filter name=^t- | xargs -r docker rm --force"
+)
+CLIENT = "systemctl start monitor"
+
+
+def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
+    """Bring a lab into its good state and yield, in words, each thing that was done.
+
+    What the suites left running of echo services goes as well. If servers do not find together, their data is
+    given up and they found a new cluster: only a lab of the project's own, whose `machines` are given, is
+    treated so, and only its hosts can be booted. Raises LabError with what still does not hold at the end.
+    """
+    if machines:
+        dark = [node for node in lab.nodes.values() if not greets(node)]
+        machines.resume(*(node.name for node in dark))
+        machines.boot(*(node.name for node in dark))
+        yield from (f"{node.name}: booted" for node in dark)
+    for node in lab.nodes.values():
+        _undo(lab, node)
+    yield "every host: rules removed, processes go on, units started, echo services removed"
+    if machines and _ill(lab, lab.topology.deadlines.recovery):
+        _found_anew(lab)
+        yield "the servers did not find together: their data is gone, and they founded a new cluster"
+    left = _ill(lab, lab.topology.deadlines.recovery)
+    if left:
+        raise LabError(left)
+
+
+def _undo(lab: Lab, node: Node) -> None:
+    scripts = [EVERYWHERE]
+    if node.role in CONSUL_ROLES:
+        scripts += [_agent(lab.topology.consul.data_dir)]
+    if node.role in {"lb", "docker"}:
+        scripts += [ENGINE]
+    if node.role == "docker":
+        scripts += [LEFTOVERS.format(echo=lab.topology.services.echo)]
+    if node.role == "client":
+        scripts += [CLIENT]
+    for script in scripts:
+        node.run("sudo", "sh", "-c", script, deadline=lab.topology.deadlines.container)
+
+
+def _agent(data: str) -> str:
+    """Return the shell words after which the agent goes on, on its own disk and with room there."""
+    return (
+        f"systemctl kill --signal=CONT consul 2>/dev/null;"
+        f"if mountpoint --quiet {data}; then systemctl stop consul; {restoration(data)}; fi;"
+        f"rm -f {data}/{FILLER}*; systemctl reset-failed consul 2>/dev/null; systemctl start consul"
+    )
+
+
+def _found_anew(lab: Lab) -> None:
+    units = [Unit(server) for server in lab.servers]
+    for unit in units:
+        unit.kill()
+        unit.wipe()
+    for unit in units:
+        unit.start()
+
+
+def _ill(lab: Lab, within: float) -> str:
+    """Return what still does not hold when the time is up, nothing if all does."""
+    try:
+        wait_for(lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab")
+    except (Unmet, CommandError) as error:
+        return str(error)
+    return ""

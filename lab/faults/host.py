@@ -1,0 +1,104 @@
+"""What can happen to a whole host, done by Vagrant: only the lab that this checkout made has these."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from lab.faults.cycle import Fault
+from lab.waiting import wait_for
+
+if TYPE_CHECKING:
+    from lab.hosts import Node
+    from lab.machines import Machines
+
+BANNER = b"SSH-"
+PATIENCE = 1.0
+
+
+class _Host(Fault):
+    def __init__(self, machines: Machines, *nodes: Node) -> None:
+        super().__init__(*nodes)
+        self._machines = machines
+
+    def seen(self) -> bool:
+        """Return whether none of the hosts greets at its SSH port."""
+        return not any(greets(node) for node in self.nodes)
+
+    def return_of_all(self) -> None:
+        """Wait until each host lets us in again."""
+        for node in self.nodes:
+            node.hang_up()
+            wait_for(
+                lambda: node.run("echo", "in"),  # noqa: B023 - asked before the next turn
+                within=node.limits.host_up,
+                what=f"login at {node.name}",
+            )
+
+
+class PowerCut(_Host):
+    """The power of hosts is cut: nothing is flushed, nobody is told. They boot when it is healed."""
+
+    name = "power cut"
+    restarts = True
+
+    def inject(self) -> None:
+        """Cut the power."""
+        self._machines.cut_power(*(node.name for node in self.nodes))
+
+    def heal(self) -> None:
+        """Boot the hosts."""
+        self._machines.boot(*(node.name for node in self.nodes))
+        self.return_of_all()
+
+
+class Reboot(_Host):
+    """Hosts shut down in good order and boot at once."""
+
+    name = "reboot"
+    restarts = True
+
+    def inject(self) -> None:
+        """Remember when each host booted, and shut it down."""
+        self._booted = {node: boot_of(node) for node in self.nodes}
+        self._machines.halt(*(node.name for node in self.nodes))
+        self._machines.boot(*(node.name for node in self.nodes))
+        self.return_of_all()
+
+    def seen(self) -> bool:
+        """Return whether each host has booted since."""
+        return all(boot_of(node) != before for node, before in self._booted.items())
+
+    def heal(self) -> None:
+        """Boot what does not run."""
+        self._machines.boot(*(node.name for node in self.nodes))
+
+
+class Freeze(_Host):
+    """Hosts stand still with all their processes, and go on as if nothing had been."""
+
+    name = "freeze"
+
+    def inject(self) -> None:
+        """Freeze."""
+        self._machines.suspend(*(node.name for node in self.nodes))
+
+    def heal(self) -> None:
+        """Let the hosts go on."""
+        self._machines.resume(*(node.name for node in self.nodes))
+        self.return_of_all()
+
+
+def boot_of(node: Node) -> str:
+    """Return what changes with each boot of a host: when its first process began, in the kernel's ticks."""
+    return node.run("sh", "-c", "cut -d' ' -f22 /proc/1/stat")
+
+
+def greets(node: Node) -> bool:
+    """Return whether an SSH server greets; that of a frozen host takes the connection and says nothing."""
+    try:
+        with socket.create_connection((node.address, node.ssh_port), PATIENCE) as connection:
+            connection.settimeout(PATIENCE)
+            return connection.recv(len(BANNER)) == BANNER
+    except OSError:
+        return False

@@ -1,0 +1,175 @@
+"""Packets that do not arrive, dropped by nftables on the host that should receive them.
+
+A rule catches every packet of the wanted kind: TCP and UDP, new connections and established ones, those for
+the host and those for its containers. The gate's own way to the hosts is never cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lab.errors import NotRunError
+from lab.faults.cycle import Fault
+from lab.hosts import Node
+
+TABLE = "consul_demo_fault"
+PROBES = 40  # of a rule that drops one packet in five, all but 0.8 ** 40 of such rows see one dropped
+
+
+@dataclass(frozen=True)
+class Way:
+    """From one host to another."""
+
+    source: Node
+    target: Node
+
+
+def both(one: Node, other: Node) -> tuple[Way, Way]:
+    """Return the two ways between two hosts."""
+    return Way(one, other), Way(other, one)
+
+
+class _Rules(Fault):
+    """Ways on which packets get lost; `match` and `chance` are nftables' words."""
+
+    match = ""
+    chance = ""
+
+    def __init__(self, ways: Iterable[Way]) -> None:
+        self.ways = tuple(ways)
+        super().__init__(*dict.fromkeys(way.target for way in self.ways))
+
+    def inject(self) -> None:
+        """Install the rules, all of a host at once."""
+        for node in self.nodes:
+            rules = " ".join(
+                f"ip saddr {way.source.address} {self.match} {self.chance} counter drop;"
+                for way in self.ways
+                if way.target is node
+            )
+            hook = f"chain inbound {{ type filter hook prerouting priority -300; {rules} }};"
+            node.run("sudo", "sh", "-c", f"echo {shlex.quote(f'table inet {TABLE} {{ {hook} }}')} | nft -f -")
+
+    def seen(self) -> bool:
+        """Return whether every rule has dropped something; each way is tried, so that it has reason to."""
+        for way in self.ways:
+            self.probe(way)
+        return all(all(_dropped(node)) for node in self.nodes)
+
+    def probe(self, way: Way) -> None:
+        """Send datagrams that nobody waits for."""
+        way.source.run(
+            "bash", "-c", f"for i in {{1..{PROBES}}}; do echo > /dev/udp/{way.target.address}/9; done"
+        )
+
+    def heal(self) -> None:
+        """Remove the rules."""
+        for node in self.nodes:
+            node.run("sudo", "sh", "-c", f"nft delete table inet {TABLE} 2>/dev/null || true")
+
+
+class Cut(_Rules):
+    """No packet arrives on these ways."""
+
+    name = "cut"
+
+
+class UdpCut(_Rules):
+    """No datagram to a port arrives on these ways; TCP does."""
+
+    name = "UDP cut"
+
+    def __init__(self, ways: Iterable[Way], port: int) -> None:
+        """Take the ways and the port."""
+        super().__init__(ways)
+        self.match = f"udp dport {port}"
+        self._port = port
+
+    def probe(self, way: Way) -> None:
+        """Send a datagram to the port: an empty one, which gossip passes over."""
+        program = (
+            "import socket, sys;"
+            "socket.socket(type=socket.SOCK_DGRAM).sendto(b'', (sys.argv[1], int(sys.argv[2])))"
+        )
+        way.source.run("python3", "-c", program, way.target.address, str(self._port))
+
+
+class Loss(_Rules):
+    """A share of all packets, each by chance, does not arrive on these ways."""
+
+    name = "loss"
+
+    def __init__(self, ways: Iterable[Way], percent: int) -> None:
+        """Take the ways and how many packets of a hundred are dropped."""
+        super().__init__(ways)
+        self.chance = f"numgen random mod 100 < {percent}"
+
+
+def _dropped(node: Node) -> list[int]:
+    """Return how many packets each rule of a host has dropped."""
+    said = json.loads(node.run("sudo", "nft", "--json", "list", "table", "inet", TABLE))
+    rules = [it["rule"] for it in said["nftables"] if "rule" in it]
+    return [part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part]
+
+
+def between(some: Iterable[Node], others: Iterable[Node]) -> list[Way]:
+    """Return every way, in both directions, between two groups of hosts."""
+    return [way for one, other in itertools.product(some, list(others)) for way in both(one, other)]
+
+
+def isolate(node: Node, others: Iterable[Node]) -> Cut:
+    """Return the fault that one host and all others have no way to each other."""
+    return Cut(between([node], [other for other in others if other is not node]))
+
+
+def bridge(one: Node, other: Node) -> Cut:
+    """Return the fault that two hosts have no way to each other; whoever else there is sees both."""
+    return Cut(both(one, other))
+
+
+def one_way(sources: Iterable[Node], targets: Iterable[Node]) -> Cut:
+    """Return the fault that nothing arrives from `sources` at `targets`, while the other direction works."""
+    return Cut(Way(one, other) for one, other in itertools.product(sources, list(targets)))
+
+
+def apart(nodes: Iterable[Node]) -> Cut:
+    """Return the fault that no two of these hosts have a way to each other."""
+    return Cut(way for pair in itertools.combinations(nodes, 2) for way in both(*pair))
+
+
+class Delay(Fault):
+    """Every packet that these hosts send takes so many milliseconds longer; needs the kernel's netem."""
+
+    name = "delay"
+    _DEVICE = "$(ip -oneline route get {gateway} | sed 's/.* dev \\([^ ]*\\).*/\\1/')"
+
+    def __init__(self, nodes: Iterable[Node], milliseconds: int, gateway: str) -> None:
+        """Take the hosts, how late, and an address by whose route the network's device is found."""
+        super().__init__(*nodes)
+        self._milliseconds = milliseconds
+        self._gateway = gateway
+        self._device = self._DEVICE.format(gateway=gateway)
+
+    def inject(self) -> None:
+        """Delay. Raises NotRunError where the kernel has no netem."""
+        command = f"tc qdisc add dev {self._device} root netem delay {self._milliseconds}ms"
+        for node in self.nodes:
+            said = node.shell.run(f"sudo sh -c {shlex.quote(f'modprobe sch_netem 2>/dev/null; {command}')}")
+            if said.rc:
+                raise NotRunError(
+                    f"latency: the kernel of {node.name} has no sch_netem: {said.stderr.strip()}"
+                )
+
+    def seen(self) -> bool:
+        """Return whether an echo takes so long."""
+        answers = [node.run("ping", "-c", "1", self._gateway) for node in self.nodes]
+        return all(float(it.rpartition("time=")[2].split()[0]) >= self._milliseconds for it in answers)
+
+    def heal(self) -> None:
+        """Remove the delay."""
+        for node in self.nodes:
+            node.run("sudo", "sh", "-c", f"tc qdisc del dev {self._device} root netem 2>/dev/null || true")

@@ -1,0 +1,155 @@
+"""A load on Consul's KV store and on the servers' own views, every request of it in the run's history.
+
+Its rate is fixed: a request goes out when its time has come, however slow the ones before it are, so that an
+outage is met by as many requests as good times are. One writer a key, and every value is unique.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import threading
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from lab.errors import LabError
+from lab.history import LEADER, READ, STALE_READ, WRITE, History
+from lab.hosts import Lab, Node
+
+RATE = 10.0  # of each stream of requests, a second
+KEYS = 3
+START = 5.0
+ERROR = 120  # characters of what an answer said that are kept
+# What a server says, or the network, before anything of a request can have been done.
+NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect")
+
+Answer = tuple[str | None, int]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Requests of one kind, about one key, that go to one agent."""
+
+    action: str
+    target: str
+    key: str = ""
+
+
+class KvLoad:
+    """The load, while the body of a `with` goes on.
+
+    Writers and `?consistent` readers go through `agents`; each server is asked for `?stale` reads and whether
+    it leads. At the end every request that was begun has ended, and each key has been read once more.
+    """
+
+    def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
+        """Take the agents that the load goes through, in turn; `rate` is that of each stream."""
+        self.history = history
+        self._agents = list(agents)
+        self._servers = lab.servers
+        self._urls = {node.name: node.url() for node in {*self._agents, *self._servers}}
+        self._within = lab.topology.deadlines.operation
+        self._pause = 1 / rate
+        self._prefix = f"consul-demo/{uuid.uuid4().hex[:8]}"
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._failed: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        """Start, and wait until the first write and the first read of each key are done."""
+        self._thread.start()
+        if not self._begun.wait(START):
+            self._over.set()
+            raise LabError(
+                f"the load on Consul did not begin within {START:g} s: {self._failed or 'no answer'}"
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, and wait for what is under way. Raises LabError when the load itself failed."""
+        self._over.set()
+        self._thread.join(3 * self._within)
+        if self._failed and not kind:
+            raise LabError(f"the load on Consul failed: {self._failed!r}") from self._failed
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=self._within)
+        try:
+            # No connection is kept: aiohttp sends a PUT again when one that was turns out closed.
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+                self._session = session
+                streams = [*self._clients(), *self._views()]
+                # Nobody asks for what was never written: the first round is that of the writers.
+                for streams_of_round in (streams[:KEYS], streams):
+                    await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
+                self._begun.set()
+                await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
+                await asyncio.gather(*(self._operate(it) for it in streams[KEYS : 2 * KEYS]))
+                await self._ask("DELETE", self._agents[0].name, f"kv/{self._prefix}?recurse")
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
+            self._failed = error
+
+    def _clients(self) -> list[Stream]:
+        agents = itertools.cycle(node.name for node in self._agents)
+        keys = [f"{self._prefix}/{number}" for number in range(KEYS)]
+        return [Stream(action, next(agents), key) for action in (WRITE, READ) for key in keys]
+
+    def _views(self) -> list[Stream]:
+        names = [node.name for node in self._servers]
+        stale = [Stream(STALE_READ, name, f"{self._prefix}/0") for name in names]
+        return stale + [Stream(LEADER, name) for name in names]
+
+    async def _keep_asking(self, stream: Stream) -> None:
+        """Begin a request at each of its times, until the load is over; then wait for those under way."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        async with asyncio.TaskGroup() as requests:
+            while not self._over.is_set():
+                requests.create_task(self._operate(stream))
+                due += self._pause
+                await asyncio.sleep(due - loop.time())
+
+    async def _operate(self, stream: Stream) -> None:
+        """Do one request and write down how it began and ended."""
+        value = uuid.uuid4().hex if stream.action == WRITE else None
+        number = self.history.invoke(stream.action, stream.key, value, stream.target)
+        try:
+            answer, index = await self._request(stream, value or "")
+        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            said = str(error) or type(error).__name__
+            undone = value is None or any(words in said for words in NEVER_DONE)
+            (self.history.fail if undone else self.history.unknown)(number, said[:ERROR])
+        else:
+            self.history.ok(number, answer, index)
+
+    async def _request(self, stream: Stream, value: str) -> Answer:
+        """Return the value and index that were answered. Raises ValueError with what Consul said instead."""
+        if stream.action == LEADER:
+            raft = (await self._ask("GET", stream.target, "agent/self"))["Stats"]["raft"]
+            return raft["state"].lower(), int(raft["term"])
+        if stream.action == WRITE:
+            change = {"Verb": "set", "Key": stream.key, "Value": base64.b64encode(value.encode()).decode()}
+            said = await self._ask("PUT", stream.target, "txn", json=[{"KV": change}])
+            return value, said["Results"][0]["KV"]["ModifyIndex"]
+        mode = "consistent" if stream.action == READ else "stale"
+        said = await self._ask("GET", stream.target, f"kv/{stream.key}?{mode}")
+        return (base64.b64decode(said[0]["Value"]).decode(), said[0]["ModifyIndex"]) if said else (None, 0)
+
+    async def _ask(self, method: str, target: str, path: str, **words: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return the parsed answer, None where Consul has no such thing. Raises ValueError for any other."""
+        async with self._session.request(method, f"{self._urls[target]}/v1/{path}", **words) as answer:
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return None
+            if answer.status != HTTPStatus.OK:
+                raise ValueError(f"{answer.status} {(await answer.text()).strip()}")
+            return await answer.json()

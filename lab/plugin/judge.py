@@ -1,0 +1,159 @@
+"""From what pytest reports of each test to the verdict of the run, and the evidence beside it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_metadata.plugin import metadata_key
+
+from lab import artifacts, timeline, waiting
+from lab.errors import LabError, NotRunError
+from lab.history import History
+from lab.hosts import Lab
+from lab.invariants import violations
+from lab.plugin.depth import DEPTHS
+from lab.proof import Proof
+from lab.report import WORDS, Entry, Outcome, document, save, slowest, table
+from lab.waiting import AWAY
+
+
+class Waits(logging.Handler):
+    """Takes down what was waited for, and how long, in the entry of the test that waits."""
+
+    def __init__(self) -> None:
+        """Listen to lab.waiting."""
+        super().__init__()
+        self.entry = Entry("", "")
+        waiting.LOG.addHandler(self)
+        waiting.LOG.setLevel(logging.DEBUG)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a wait."""
+        self.entry.waits.append((record.getMessage(), record.__dict__["seconds"]))
+
+
+class Judge:
+    """Keeps an entry for each test, collects evidence of what failed, and says the verdict."""
+
+    def __init__(self, config: pytest.Config, folder: Callable[[], Path]) -> None:
+        """Begin with nothing known; `folder` makes and returns the run's own."""
+        self._config = config
+        self._folder = folder
+        self._entries: dict[str, Entry] = {}
+        self._outcome = Outcome.OK
+        self._lab: Lab | None = None
+        self._left: list[str] = []
+        self._waits = Waits()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Open the entry of a test."""
+        self._waits.entry = self._entries.setdefault(nodeid, Entry(nodeid, ""))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Sort what failed into broken, could not tell and not run, and ask the hosts while it is fresh."""
+        report = yield
+        entry = self._entries[item.nodeid]
+        entry.seconds += call.duration
+        asked: dict[str, Any] = item.funcargs if isinstance(item, pytest.Function) else {}
+        entry.promise = _promise(item)
+        if isinstance(asked.get("lab"), Lab):
+            self._lab = asked["lab"]
+        if isinstance(asked.get("proof"), Proof):
+            entry.measures = asked["proof"].measures
+        if call.excinfo and call.excinfo.errisinstance(NotRunError):
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {call.excinfo.value}")
+        if report.skipped:
+            entry.not_run = _reason(report)
+        if report.failed and call.excinfo:
+            self._blame(entry, call.excinfo)
+        if report.failed or (call.when == "call" and self._config.getoption("--evidence")):
+            self._keep(entry, report, asked.get("history"))
+        return report
+
+    def _blame(self, entry: Entry, raised: pytest.ExceptionInfo[BaseException]) -> None:
+        broken = raised.errisinstance((AssertionError, pytest.fail.Exception))
+        entry.outcome = max(entry.outcome, Outcome.BROKEN if broken else Outcome.UNKNOWN)
+        entry.reason = entry.reason or str(raised.value)
+
+    def _keep(self, entry: Entry, report: pytest.TestReport, history: object) -> None:
+        """Write the evidence. A host that does not answer takes a "broken" back: nobody can tell then."""
+        try:
+            folder = artifacts.folder_of(self._folder(), entry.test)
+            silent = artifacts.collect(folder, self._lab.nodes.values() if self._lab else ())
+            if isinstance(history, History) and history.records:
+                history.save(folder / "history.jsonl")
+                (folder / "timeline.svg").write_text(timeline.render(history, entry.promise))
+            report.sections.append(("evidence", str(folder)))
+        except OSError as error:
+            report.sections.append(("evidence", f"not kept: {error}"))
+        else:
+            if silent and entry.outcome is Outcome.BROKEN:
+                entry.outcome = Outcome.UNKNOWN
+                entry.reason = f"no answer from {', '.join(silent)}; {entry.reason}"
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Exit with the verdict where pytest would say only "failed", and write it down."""
+        self._outcome = max([Outcome.OK, *(entry.outcome for entry in self._entries.values())])
+        if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            self._outcome = Outcome.UNKNOWN
+        if exitstatus in {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}:
+            session.exitstatus = int(self._outcome)
+        if exitstatus == pytest.ExitCode.INTERRUPTED and self._lab:
+            self._left = _left(self._lab)
+        if any(entry.promise for entry in self._entries.values()):
+            facts = {"depth": self._depth, **self._config.stash[metadata_key], "left": self._left}
+            try:
+                save(self._folder(), document(self._entries.values(), self._outcome, facts))
+            except OSError as error:
+                self._left.append(f"verdict.json was not written: {error}")
+
+    @property
+    def _depth(self) -> str:
+        named = self._config.getoption("--depth")
+        return f"{DEPTHS.index(named) + 1} of {len(DEPTHS)}: {named}"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say the verdict in words, and what it stands on."""
+        entries = self._entries.values()
+        if not entries:
+            return
+        terminalreporter.section("promises")
+        for line in table(entries):
+            terminalreporter.line(line)
+        terminalreporter.section("slowest, and what they waited for")
+        for line in slowest(entries):
+            terminalreporter.line(line)
+        terminalreporter.section("verdict")
+        terminalreporter.line(f"{WORDS[self._outcome]} (depth {self._depth})")
+        for line in self._left:
+            terminalreporter.line(f"left behind: {line}")
+
+
+def _promise(item: pytest.Item) -> str:
+    """Return the first sentence of a test's docstring, on one line."""
+    said = getattr(getattr(item, "obj", None), "__doc__", "") or ""
+    return " ".join(said.partition("\n\n")[0].split())
+
+
+def _reason(report: pytest.TestReport) -> str:
+    said = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return said.removeprefix("Skipped: ")
+
+
+def _left(lab: Lab) -> list[str]:
+    """Return what an interrupted run left of its faults, and the remedy."""
+    try:
+        found = violations(lab)
+    except AWAY as error:
+        found = [f"{type(error).__name__}: {error}"]
+    except LabError as error:
+        found = [str(error)]
+    return [*found, "heal it with: tools/lab heal"] if found else []

@@ -1,0 +1,85 @@
+"""A fourth Consul server, with an address of its own, on a host that has no agent: the client's."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from lab.consul import Agent
+from lab.waiting import wait_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from lab.hosts import Lab
+
+UNIT = "consul-spare"
+DATA = "/var/lib/consul-spare"
+CONFIGURATION = "/run/consul-spare.json"
+BINARY = "/opt/consul-demo/artifacts/bin/consul"
+STOP = f"systemctl kill --signal=KILL {UNIT} 2>/dev/null; systemctl stop {UNIT} 2>/dev/null; true"
+UNDO = f"{STOP}; rm -rf {DATA} {CONFIGURATION}"
+
+
+class Spare:
+    """A server that joins the cluster as a new machine would, while the body of a `with` goes on.
+
+    At its end it leaves the cluster and nothing of it stays. `changes` are merged into the configuration of
+    the servers: another node name, say, or another's node-id.
+    """
+
+    def __init__(self, lab: Lab, name: str = "spare", **changes: Any) -> None:  # noqa: ANN401 - JSON
+        """Prepare nothing yet."""
+        self._lab = lab
+        self._node = lab.client
+        self._changes = changes
+        self.name = name
+        self.address = self._node.address
+
+    def __enter__(self) -> Self:
+        """Start it, and wait until it answers."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let it leave, and remove what is left."""
+        self._node.shell.run(f"timeout 20 {BINARY} leave")
+        self._root(f"{UNDO}; true")
+
+    def start(self) -> None:
+        """Start it with what it has stored, if anything."""
+        text = shlex.quote(json.dumps(self.configuration()))
+        self._root(
+            f"printf %s {text} > {CONFIGURATION}; systemd-run --quiet --unit={UNIT} --collect"
+            f" --property=LimitNOFILE=65536 {BINARY} agent -config-file={CONFIGURATION}"
+        )
+        within = self._lab.topology.deadlines.election
+        wait_for(self.agent.members, within=within, what=f"the answer of {self.name}")
+
+    def stop(self) -> None:
+        """End it at once; it keeps its data."""
+        self._root(STOP)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return what it is started with: a server's configuration, under its own name and address."""
+        servers = self._lab.servers
+        settings: dict[str, Any] = json.loads(servers[0].run("sudo", "cat", "/etc/consul.d/consul.json"))
+        del settings["bootstrap_expect"]
+        own = {"node_name": self.name, "bind_addr": self.address, "data_dir": DATA}
+        return settings | own | self._changes
+
+    @property
+    def agent(self) -> Agent:
+        """Its API."""
+        return self._node.agent
+
+    def journal(self) -> str:
+        """Return what it logged."""
+        return self._node.run("sudo", "journalctl", "--no-pager", f"--unit={UNIT}")
+
+    def _root(self, script: str) -> None:
+        self._node.run("sudo", "sh", "-c", script)

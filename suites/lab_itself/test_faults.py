@@ -1,0 +1,128 @@
+"""Each fault strikes what it should, is seen, and is undone: what the suites of outages stand on."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from lab.checks import faults_took_effect
+from lab.errors import LabError
+from lab.faults import (
+    Delay,
+    Fault,
+    Faults,
+    Freeze,
+    FullDisk,
+    Kill,
+    Leave,
+    Loss,
+    NoOp,
+    Pause,
+    PowerCut,
+    Reboot,
+    Terminate,
+    Wipe,
+    apart,
+    bridge,
+    heal,
+    isolate,
+    one_way,
+)
+from lab.faults.network import UdpCut, between
+from lab.hosts import Lab
+from lab.invariants import unrecovered
+from lab.machines import Machines
+from lab.proof import Proof
+from lab.unit import Unit
+
+KINDS: dict[str, Callable[[Lab], Fault]] = {
+    "no-op": lambda lab: NoOp(*lab.servers),
+    "kill": lambda lab: Kill(lab.servers[0]),
+    "terminate": lambda lab: Terminate(lab.servers[0]),
+    "leave": lambda lab: Leave(lab.servers[0]),
+    "pause": lambda lab: Pause(lab.servers[0]),
+    "isolate": lambda lab: isolate(lab.servers[0], lab.agents),
+    "bridge": lambda lab: bridge(*lab.servers[:2]),
+    "one way": lambda lab: one_way(lab.servers[:1], lab.servers[1:]),
+    "apart": lambda lab: apart(lab.servers),
+    "UDP cut": lambda lab: UdpCut(between(lab.servers[:1], lab.servers[1:]), lab.topology.ports.consul_serf),
+    "loss": lambda lab: Loss(between(lab.servers[:1], lab.servers[1:]), 20),
+    "delay": lambda lab: Delay(lab.servers[:1], 50, lab.topology.network.gateway),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind: str) -> None:
+    """A fault comes through its four stages, and the cluster is whole again."""
+    with faults.under(KINDS[kind](lab)):
+        pass
+
+    proof.judge(faults_took_effect(faults.history))
+    assert unrecovered(lab) == []
+
+
+@pytest.mark.destructive
+@pytest.mark.parametrize("kind", [PowerCut, Reboot, Freeze])
+def test_a_host_is_struck_and_comes_back(
+    lab: Lab, faults: Faults, proof: Proof, power: Machines, kind: type[PowerCut | Reboot | Freeze]
+) -> None:
+    """A host without power, rebooted or frozen answers nobody, and afterwards it is a host again."""
+    with faults.under(kind(power, lab.servers[0])):
+        pass
+
+    proof.judge(faults_took_effect(faults.history))
+
+
+@pytest.mark.destructive
+def test_a_wiped_server_is_a_new_one(lab: Lab, faults: Faults) -> None:
+    """A server whose data is gone comes back under its name with another node-id."""
+    unit = Unit(lab.servers[0])
+    before = unit.read("node-id")
+
+    with faults.under(Wipe(lab.servers[0])):
+        pass
+
+    assert unit.read("node-id") != before
+
+
+@pytest.mark.destructive
+def test_a_full_disk_is_full(lab: Lab, faults: Faults) -> None:
+    """A server's disk takes no byte more, and afterwards its data is where it was, with the same node-id."""
+    disk = FullDisk(lab.servers[0])
+    before = disk.unit.read("node-id")
+
+    with faults.on(disk), faults.under(disk):
+        pass
+
+    assert disk.unit.read("node-id") == before
+
+
+def test_control_a_fault_without_effect_is_no_test(
+    lab: Lab, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that is not seen ends the test with "could not tell", and is healed all the same."""
+    faults.limits = dataclasses.replace(faults.limits, fault=1)
+    blank = UdpCut(between(lab.servers[:1], lab.servers[1:]), port=1)
+    monkeypatch.setattr(blank, "probe", print)
+
+    with pytest.raises(LabError, match="took no effect"), faults.under(blank):
+        pytest.fail("the body must not be run")
+
+
+@pytest.mark.full
+@pytest.mark.destructive
+def test_heal_undoes_all(lab: Lab, power: Machines) -> None:
+    """Whatever was left behind, `tools/lab heal` knows nothing of it and undoes it."""
+    left = [
+        Pause(lab.servers[0]),
+        Kill(lab.servers[1]),
+        isolate(lab.docker, lab.agents),
+        PowerCut(power, lab.servers[2]),
+    ]
+    for fault in left:
+        fault.inject()
+
+    done = list(heal(lab, power))
+
+    assert f"{lab.servers[2].name}: booted" in done
+    assert unrecovered(lab) == []
