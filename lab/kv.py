@@ -24,11 +24,11 @@ from lab.history import LEADER, READ, STALE_READ, WRITE, History
 from lab.hosts import Lab, Node
 
 RATE = 10.0  # of each stream of requests, a second
-KEYS = 3
+KEYS = 2
 START = 5.0
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
-NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect")
+NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect", "429 ")
 
 Answer = tuple[str | None, int]
 

@@ -161,6 +161,12 @@ class Deadlines:
     host_up: float
     fault: float
     operation: float
+    handover: float
+    transfer: float
+    lease: float
+    answer: float
+    resync: float
+    reconverge: float
     recovery: float
 
 

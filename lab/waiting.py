@@ -25,6 +25,12 @@ class Unmet(AssertionError):
     """The awaited answer did not come in time: the stack, not the lab, broke its promise."""
 
 
+def lapse(seconds: float, what: str) -> None:
+    """Let time go by because it is time that is tested: a fault that lasts, a timer of Consul's own."""
+    time.sleep(seconds)
+    LOG.debug("%s", what, extra={"seconds": seconds})
+
+
 def wait_for(
     question: Callable[[], Answer],
     until: Callable[[Answer], object] = bool,

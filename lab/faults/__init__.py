@@ -11,7 +11,7 @@ from lab.faults.cycle import Fault, Faults, NoOp
 from lab.faults.disk import FullDisk, Wipe
 from lab.faults.heal import heal
 from lab.faults.host import Freeze, PowerCut, Reboot
-from lab.faults.network import Cut, Delay, Loss, apart, bridge, isolate, one_way
+from lab.faults.network import Cut, Delay, Loss, PortCut, apart, between, bridge, isolate, one_way
 from lab.faults.process import Kill, Leave, Pause, Terminate
 
 __all__ = [
@@ -26,11 +26,13 @@ __all__ = [
     "Loss",
     "NoOp",
     "Pause",
+    "PortCut",
     "PowerCut",
     "Reboot",
     "Terminate",
     "Wipe",
     "apart",
+    "between",
     "bridge",
     "heal",
     "isolate",

@@ -17,6 +17,7 @@ from lab.faults.cycle import Fault
 from lab.hosts import Node
 
 TABLE = "consul_demo_fault"
+NOBODY = 9  # the port of RFC 863, at which nothing listens
 PROBES = 40  # of a rule that drops one packet in five, all but 0.8 ** 40 of such rows see one dropped
 
 
@@ -34,9 +35,9 @@ def both(one: Node, other: Node) -> tuple[Way, Way]:
 
 
 class _Rules(Fault):
-    """Ways on which packets get lost; `match` and `chance` are nftables' words."""
+    """Ways on which packets get lost; in nftables' words `matches` say which, `chance` how many."""
 
-    match = ""
+    matches: tuple[str, ...] = ("",)
     chance = ""
 
     def __init__(self, ways: Iterable[Way]) -> None:
@@ -47,10 +48,10 @@ class _Rules(Fault):
         """Install the rules, all of a host at once."""
         for node in self.nodes:
             rules = " ".join(
-                f"ip saddr {way.source.address} {self.match} {self.chance} counter drop;"
-                for way in self.ways
-                if way.target is node
-            )
+                f"ip saddr {way.source.address} {match} {self.chance} counter drop;"
+                for way in self.ways if way.target is node
+                for match in self.matches
+            )  # fmt: skip
             hook = f"chain inbound {{ type filter hook prerouting priority -300; {rules} }};"
             node.run("sudo", "sh", "-c", f"echo {shlex.quote(f'table inet {TABLE} {{ {hook} }}')} | nft -f -")
 
@@ -62,9 +63,8 @@ class _Rules(Fault):
 
     def probe(self, way: Way) -> None:
         """Send datagrams that nobody waits for."""
-        way.source.run(
-            "bash", "-c", f"for i in {{1..{PROBES}}}; do echo > /dev/udp/{way.target.address}/9; done"
-        )
+        script = f"for i in {{1..{PROBES}}}; do echo > /dev/udp/{way.target.address}/{NOBODY}; done"
+        way.source.run("bash", "-c", script)
 
     def heal(self) -> None:
         """Remove the rules."""
@@ -78,24 +78,23 @@ class Cut(_Rules):
     name = "cut"
 
 
-class UdpCut(_Rules):
-    """No datagram to a port arrives on these ways; TCP does."""
+class PortCut(_Rules):
+    """Nothing arrives on these ways at one port, by the protocols named: "udp", "tcp" or both."""
 
-    name = "UDP cut"
+    name = "port cut"
 
-    def __init__(self, ways: Iterable[Way], port: int) -> None:
-        """Take the ways and the port."""
+    def __init__(self, ways: Iterable[Way], port: int, *protocols: str) -> None:
+        """Take the ways, the port and the protocols."""
         super().__init__(ways)
-        self.match = f"udp dport {port}"
+        self.matches = tuple(f"{protocol} dport {port}" for protocol in protocols)
         self._port = port
+        self._protocols = protocols
 
     def probe(self, way: Way) -> None:
-        """Send a datagram to the port: an empty one, which gossip passes over."""
-        program = (
-            "import socket, sys;"
-            "socket.socket(type=socket.SOCK_DGRAM).sendto(b'', (sys.argv[1], int(sys.argv[2])))"
-        )
-        way.source.run("python3", "-c", program, way.target.address, str(self._port))
+        """Try the port: with an empty datagram, which gossip passes over, or a connection."""
+        for protocol in self._protocols:
+            options = {"udp": "-u -q0", "tcp": "-z"}[protocol]
+            way.source.shell.run(f"nc {options} -w1 {way.target.address} {self._port} < /dev/null")
 
 
 class Loss(_Rules):

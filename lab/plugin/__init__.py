@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.stash[FACTS] = facts
     config.stash[metadata_key].update(provenance(facts))
-    if not any(Path(path).name == "tests" for path in config.args):
+    if not any("tests" in Path(path).parts for path in config.args):
         config.pluginmanager.register(Judge(config, lambda: evidence(config)), "consul-demo-judge")
 
 

@@ -18,17 +18,18 @@ from lab.faults import (
     Loss,
     NoOp,
     Pause,
+    PortCut,
     PowerCut,
     Reboot,
     Terminate,
     Wipe,
     apart,
+    between,
     bridge,
     heal,
     isolate,
     one_way,
 )
-from lab.faults.network import UdpCut, between
 from lab.hosts import Lab
 from lab.invariants import unrecovered
 from lab.machines import Machines
@@ -45,7 +46,9 @@ KINDS: dict[str, Callable[[Lab], Fault]] = {
     "bridge": lambda lab: bridge(*lab.servers[:2]),
     "one way": lambda lab: one_way(lab.servers[:1], lab.servers[1:]),
     "apart": lambda lab: apart(lab.servers),
-    "UDP cut": lambda lab: UdpCut(between(lab.servers[:1], lab.servers[1:]), lab.topology.ports.consul_serf),
+    "UDP cut": lambda lab: PortCut(
+        between(lab.servers[:1], lab.servers[1:]), lab.topology.ports.consul_serf, "udp"
+    ),
     "loss": lambda lab: Loss(between(lab.servers[:1], lab.servers[1:]), 20),
     "delay": lambda lab: Delay(lab.servers[:1], 50, lab.topology.network.gateway),
 }
@@ -102,7 +105,7 @@ def test_control_a_fault_without_effect_is_no_test(
 ) -> None:
     """A fault that is not seen ends the test with "could not tell", and is healed all the same."""
     faults.limits = dataclasses.replace(faults.limits, fault=1)
-    blank = UdpCut(between(lab.servers[:1], lab.servers[1:]), port=1)
+    blank = PortCut(between(lab.servers[:1], lab.servers[1:]), 1, "udp")
     monkeypatch.setattr(blank, "probe", print)
 
     with pytest.raises(LabError, match="took no effect"), faults.under(blank):

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from lab import fence, ownership, shell, topology
 from lab.doctor import Finding, examine
@@ -17,6 +18,7 @@ from lab.hosts import Lab, Node
 from lab.machines import Machines
 from lab.topology import ROOT, Topology
 from tools.operate import bench
+from tools.operate.repeat import repeat
 
 
 def up(facts: Topology, _: argparse.Namespace) -> int:
@@ -84,6 +86,16 @@ def gate(facts: Topology, options: argparse.Namespace) -> int:
     return code
 
 
+def again(facts: Topology, options: argparse.Namespace) -> int:
+    """Run the gate several times; print the spread of every number, and which tests did not come out alike."""
+
+    def once() -> Path:
+        gate(facts, options)
+        return ROOT / "runs/latest/verdict.json"
+
+    return repeat(options.times, once)
+
+
 def mend(facts: Topology, _: argparse.Namespace) -> int:
     """Bring the running lab into its good state, whatever was done to it."""
     fence.enter(facts)
@@ -134,6 +146,7 @@ COMMANDS = {
     "doctor": doctor,
     "gate": gate,
     "heal": mend,
+    "repeat": again,
     "enter": enter,
     "forward": forward,
     "bench": measure,
@@ -149,7 +162,9 @@ def main() -> int:
         said = (function.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=said, description=said)
         command.set_defaults(function=function)
-        if function in {enter, gate}:
+        if function is again:
+            command.add_argument("times", type=int, help="how often")
+        if function in {enter, gate, again}:
             command.add_argument(
                 "words", nargs=argparse.REMAINDER, metavar="WORD", help="a command, or pytest's options"
             )

@@ -1,0 +1,89 @@
+"""What every test of a fault under load asks of its history in the end."""
+
+from __future__ import annotations
+
+import statistics
+
+from lab.checks import (
+    faults_took_effect,
+    gaps,
+    linearizable,
+    lost_writes,
+    one_leader_per_term,
+    stale_reads_advance,
+    tally,
+)
+from lab.errors import LabError
+from lab.history import LEADER, OK, READ, SECOND, WRITE, Fault, History, Operation
+from lab.proof import Proof
+
+NO_LEADER = "No cluster leader"
+
+
+def judge(proof: Proof, history: History) -> None:
+    """Stand by what must hold of Consul's store under any fault.
+
+    Every fault took effect; reads and writes are linearizable and no acknowledged write is lost; `?stale`
+    answers of a server never go back; no term has two leaders. Raises AssertionError or LabError.
+    """
+    for check in (faults_took_effect, linearizable, lost_writes, stale_reads_advance, one_leader_per_term):
+        proof.judge(check(history))
+
+
+def outages(history: History, action: str) -> list[float]:
+    """Return, for each fault of the history, the longest time in seconds without a good answer to `action`.
+
+    A gap is the fault's own when it overlaps the time from its injection to its recovery.
+    """
+    asked = [it for it in history.operations() if it.action == action]
+    found = [(gap.start, gap.end, gap.length / SECOND) for gap in gaps(asked) if not gap.open]
+    return [
+        max(
+            length
+            for start, end, length in found
+            if start < (fault.recovered or end) and end > fault.injected
+        )
+        for fault in history.faults()
+    ]
+
+
+def hold_outages(proof: Proof, history: History, limit: float, source: str) -> None:
+    """Hold the longest time without a good write, and without a good `?consistent` read, to its limit."""
+    for action in (WRITE, READ):
+        lengths = outages(history, action)
+        if len(lengths) > 1:
+            proof.note(f"{action}s away, median of {len(lengths)}", statistics.median(lengths), "s")
+        proof.within(f"{action}s away, longest", max(lengths), limit, source)
+
+
+def leaderless_answers(history: History) -> int:
+    """Return how many requests were answered with "No cluster leader"."""
+    return sum(
+        count
+        for action in (WRITE, READ)
+        for error, count in tally(history, action).items()
+        if NO_LEADER in error
+    )
+
+
+def claims(history: History, server: str) -> list[Operation]:
+    """Return the answers in which a server said that it leads, in order."""
+    return [
+        it
+        for it in history.operations()
+        if it.action == LEADER and it.target == server and it.result is OK and it.value == LEADER
+    ]
+
+
+def last_claim(history: History, server: str, fault: Fault) -> float:
+    """Return for how many seconds after a fault was seen a server still said that it leads, 0 for none."""
+    if fault.seen is None:
+        raise LabError(f"{fault.name} was never seen")
+    return max([0.0, *((it.end - fault.seen) / SECOND for it in claims(history, server))])
+
+
+def acknowledged(history: History, after: int, before: int) -> int:
+    """Return how many writes that began in a time (nanoseconds) were acknowledged, whenever that was."""
+    return sum(
+        it.action == WRITE and it.result is OK and after < it.start < before for it in history.operations()
+    )

@@ -1,0 +1,250 @@
+"""Hosts that cannot reach each other: who goes on, who stops, and what is true afterwards."""
+
+from __future__ import annotations
+
+import time
+
+import consul
+import pytest
+
+from lab.errors import NotRunError
+from lab.faults import Faults, Loss, PortCut, apart, between, bridge, isolate, one_way
+from lab.fleet import Fleet
+from lab.history import SECOND, WRITE
+from lab.hosts import Lab, Node
+from lab.invariants import ALIVE, running
+from lab.kv import KvLoad
+from lab.load import Load
+from lab.proof import Proof
+from lab.trial import acknowledged, judge, last_claim, outages
+from lab.unit import Unit
+from lab.waiting import lapse, wait_for
+
+LOST_PERCENT = 20
+TCP_ONLY = "over TCP but UDP probes failed"
+
+
+def followers(lab: Lab) -> list[Node]:
+    """Return the servers that do not lead."""
+    leader = lab.leader()
+    return [server for server in lab.servers if server is not leader]
+
+
+def term(lab: Lab) -> int:
+    """Return raft's highest term."""
+    return max(int(server.agent.raft()["term"]) for server in lab.servers)
+
+
+def election(lab: Lab, old: Node, proof: Proof) -> Node:
+    """Wait until the others have a leader, hold the time to its bound, and return it."""
+    others = [server for server in lab.servers if server is not old]
+    limit, begun = lab.topology.deadlines.election, time.monotonic()
+    found = wait_for(
+        lambda: lab.leader(others), until=lambda it: it is not old, within=limit, what="the majority's leader"
+    )
+    proof.within("the majority's leader", time.monotonic() - begun, limit, "N2")
+    return found
+
+
+def abdication(lab: Lab, old: Node, faults: Faults, proof: Proof) -> None:
+    """Hold the time for which a leader without followers still called itself one to its lease."""
+    limits = lab.topology.deadlines
+    late = last_claim(faults.history, old.name, faults.history.faults()[0])
+    proof.within("the old one still leads", late, limits.lease + limits.answer, "N3")
+
+
+def test_an_isolated_leader_steps_down(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P1, P10: The majority elects a leader; the isolated one steps down and answers only stale reads."""
+    old = lab.leader()
+    api = old.agent.api
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(isolate(old, lab.agents)):
+        election(lab, old, proof)
+        wait_for(
+            old.agent.raft, lambda raft: raft["state"] != "Leader", within=5, what="the old one's abdication"
+        )
+        with pytest.raises(consul.ConsulException):
+            api.kv.get("consul-demo/any", consistency="consistent")
+        with pytest.raises(consul.ConsulException):
+            api.kv.put("consul-demo/any", "never")
+        api.kv.get("consul-demo/any", consistency="stale")
+        old.agent.resolve("consul")
+
+    abdication(lab, old, faults, proof)
+    proof.note("writes away", max(outages(faults.history, WRITE)), "s")
+    judge(proof, faults.history)
+
+
+def test_an_isolated_follower_returns_unnoticed(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P2, P10: A follower cut off costs no write, and its return no election (pre-vote).
+
+    The load goes to the majority's servers: a client agent whose server is the one cut off keeps asking it.
+    """
+    leader, before = lab.leader(), term(lab)
+    victim, other = followers(lab)
+    with KvLoad(lab, faults.history, [leader, other]), faults.under(isolate(victim, lab.agents)):
+        lapse(10, "the follower to stay cut off")
+
+    failed = [it for it in faults.history.operations() if it.action == WRITE and it.result != "ok"]
+    proof.within("writes that failed", len(failed), 0, "raft", "")
+    proof.within("elections on return", term(lab) - before, 0, "raft 1.7.0: pre-vote", "")
+    assert lab.leader() is leader
+    judge(proof, faults.history)
+
+
+@pytest.mark.full
+def test_a_bridge_keeps_one_leader(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P3, P10: Two servers see only the third: one leader, and terms do not run away."""
+    leader, before, limits = lab.leader(), term(lab), lab.topology.deadlines
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(bridge(leader, followers(lab)[0])):
+        lapse(60, "elections to be seen, if there are any")
+
+    proof.within("writes away, longest", max(outages(faults.history, WRITE)), limits.election, "N2")
+    proof.within("terms in 60 s", term(lab) - before, 5, "choice", "")
+    judge(proof, faults.history)
+
+
+@pytest.mark.parametrize("direction", ["deaf", "mute"])
+def test_a_leader_heard_one_way_is_replaced(lab: Lab, faults: Faults, proof: Proof, direction: str) -> None:
+    """P4, P10: A leader that hears nobody, or that nobody hears, gives way to another."""
+    old, others = lab.leader(), [node for node in lab.agents if node is not lab.leader()]
+    cut = one_way(others, [old]) if direction == "deaf" else one_way([old], others)
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(cut):
+        election(lab, old, proof)
+        lapse(3, "the old one's abdication")
+
+    abdication(lab, old, faults, proof)
+    judge(proof, faults.history)
+
+
+@pytest.mark.full
+def test_three_apart_acknowledge_nothing(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P5, P10: While no server reaches another no write is acknowledged; then a leader is there in time."""
+    limits = lab.topology.deadlines
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]):
+        with faults.under(apart(lab.servers)):
+            lapse(30, "three servers apart")
+            healed = time.monotonic()
+        wait_for(lab.leader, within=limits.election, what="a leader")
+        lapse(1, "writes after the recovery")
+
+    fault = faults.history.faults()[0]
+    assert fault.seen
+    assert fault.healed
+    written = acknowledged(faults.history, fault.seen, fault.healed - int(limits.operation * SECOND))
+    proof.within("writes acknowledged", written, 0, "raft", "")
+    claims = first_claim(faults, fault.healed)
+    proof.within("a leader after the heal", claims, limits.election, "N2")
+    proof.note("recovered", time.monotonic() - healed, "s")
+    judge(proof, faults.history)
+
+
+def first_claim(faults: Faults, since: int) -> float:
+    """Return how many seconds after a moment the first write was acknowledged."""
+    ends = [it.end for it in faults.history.operations() if it.action == WRITE and it.result == "ok"]
+    return min((end - since) / SECOND for end in ends if end > since)
+
+
+def front(lab: Lab) -> str:
+    """Return where the load goes."""
+    return f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
+
+
+@pytest.mark.full
+def test_a_docker_host_cut_off_is_out_and_returns(
+    lab: Lab, fleet: Fleet, faults: Faults, proof: Proof
+) -> None:
+    """P6: Services of a host cut off from Consul are listed no more, are served on, and return.
+
+    Gossip to the load balancer is cut as well: it would vouch for the host, and its services stayed listed.
+    """
+    fleet.serve(2)
+    echo, limits = lab.topology.services.echo, lab.topology.deadlines
+    expected = running(lab)
+    gossip = PortCut(between([lab.docker], [lab.lb]), lab.topology.ports.consul_serf, "tcp", "udp")
+    with Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "50", seconds=180) as load:
+        begun = time.monotonic()
+        with faults.under(isolate(lab.docker, lab.servers)), faults.under(gossip):
+            wait_for(
+                lambda: lab.lb.agent.instances(echo),
+                until=lambda left: not left,
+                within=limits.members,
+                what="no healthy instance",
+            )
+            proof.within("services out", time.monotonic() - begun, limits.members, "N5")
+            begun = time.monotonic()
+        wait_for(
+            lambda: lab.lb.agent.instances(echo),
+            until=lambda back: back == expected,
+            within=limits.resync,
+            what="all instances again",
+        )
+        proof.within("services back", time.monotonic() - begun, limits.resync, "N5, N9")
+
+    proof.note("connections", load.summary["attempts"])
+    proof.within("connections lost", load.summary["lost"], 0, "choice", "")
+
+
+@pytest.mark.full
+def test_a_load_balancer_cut_off_serves_the_last_known(
+    lab: Lab, fleet: Fleet, faults: Faults, proof: Proof
+) -> None:
+    """P7: Without Consul HAProxy serves those it knows, and learns what changed soon after the heal."""
+    fleet.serve(2)
+    limits = lab.topology.deadlines
+    with Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "50", seconds=180) as load:
+        known = lab.haproxy.servers().keys()
+        with faults.under(isolate(lab.lb, lab.servers)):
+            fleet.launch()
+            lapse(limits.loadbalancer, "HAProxy to learn of it, if it could")
+            assert lab.haproxy.servers().keys() == known
+        begun = time.monotonic()
+        wait_for(
+            lambda: lab.haproxy.servers().keys(),
+            until=lambda now: now == {instance.id for instance in running(lab)},
+            within=limits.reconverge,
+            what="HAProxy's new server",
+        )
+        proof.within("converged", time.monotonic() - begun, limits.reconverge, "N16")
+
+    proof.within("connections lost", load.summary["lost"], 0, "choice", "")
+
+
+@pytest.mark.full
+def test_gossip_falls_back_to_tcp(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P8: With only the gossip's datagrams cut everybody stays alive by TCP, and says so in the log."""
+    victim, others = lab.servers[0], [node for node in lab.agents if node is not lab.servers[0]]
+    units = [Unit(node) for node in lab.agents]
+    since = units[0].now()
+    cut = PortCut(between([victim], others), lab.topology.ports.consul_serf, "udp")
+    with faults.under(cut):
+        said = wait_for(
+            lambda: [unit.name for unit in units if TCP_ONLY in unit.journal(since)],
+            within=lab.topology.deadlines.members,
+            what=f"'{TCP_ONLY}' in a log",
+        )
+        seen = {status for node in lab.agents for status in node.agent.members().values()}
+
+    proof.note("agents that reported it", len(said))
+    assert seen == {ALIVE}
+
+
+@pytest.mark.full
+def test_a_fifth_of_all_packets_lost_loses_no_write(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """P9: With 20 % of all packets lost for 60 s no acknowledged write is lost, and leaders change hardly."""
+    before = term(lab)
+    loss = Loss(between(lab.servers, lab.agents), LOST_PERCENT)
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(loss):
+        lapse(60, "packets to be lost")
+
+    changes = term(lab) - before
+    proof.note("writes away, longest", max(outages(faults.history, WRITE)), "s")
+    if lab.topology.consul.raft_multiplier == 5:
+        proof.within("elections", changes, 1, "choice", "")
+    else:
+        proof.note("elections", changes)
+    judge(proof, faults.history)
+
+
+def test_clocks_that_differ() -> None:
+    """P11: Servers whose clocks differ agree all the same."""
+    raise NotRunError("the hosts have one kernel and so one clock; only virtual machines have their own")
