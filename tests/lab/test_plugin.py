@@ -1,4 +1,7 @@
-"""The suites' verdict: each outcome has its exit code."""
+"""The suites' verdict: each outcome has its exit code, and verdict.json says what it stands on."""
+
+import json
+from typing import Any
 
 import pytest
 
@@ -37,6 +40,9 @@ def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
         ("from lab.waiting import *\ndef test_it(): wait_for(lambda: 0, within=0.1)", Outcome.BROKEN),
         ("from lab.errors import LabError\ndef test_it(): raise LabError('no')", Outcome.UNKNOWN),
         ("def test_it(): raise OSError('gone')", Outcome.UNKNOWN),
+        ("def test_it(): raise KeyboardInterrupt", Outcome.UNKNOWN),
+        ("import json\ndef test_it(): json.loads('<html>')", Outcome.UNKNOWN),
+        ("from lab.errors import *\ndef test_it(): raise NotRunError('no power')", Outcome.OK),
         ("def test_it(): assert False\ndef test_b(): raise OSError('gone')", Outcome.UNKNOWN),
     ],
 )
@@ -60,3 +66,104 @@ def test_wrong_words_are_usage_errors(suite: pytest.Pytester, words: str) -> Non
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "Traceback" not in result.stderr.str()
+
+
+def verdict(suite: pytest.Pytester) -> dict[str, Any]:
+    """Return what the run wrote down."""
+    return dict(json.loads((suite.path / "kept/verdict.json").read_text()))
+
+
+DEPTHS = """
+import pytest
+@pytest.mark.quick
+def test_a(): "D1: Quick."
+def test_b(): "D2: Standard."
+@pytest.mark.full
+def test_c(): "D3: Full."
+@pytest.mark.soak
+def test_d(): "K1: Soak."
+"""
+
+
+@pytest.mark.parametrize(
+    ("depth", "ran"), [("quick", "a"), ("standard", "ab"), ("full", "abc"), ("soak", "abcd")]
+)
+def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: str) -> None:
+    """What is deeper is left out, and the verdict says which depth was run."""
+    run(suite, DEPTHS, f"--depth={depth}", "-p", "no:randomly")
+
+    said = verdict(suite)
+    assert [test["test"][-1] for test in said["tests"]] == list(ran)
+    assert said["depth"].endswith(depth)
+
+
+def test_the_slow_ones_can_be_left_out(suite: pytest.Pytester) -> None:
+    """`-m "not slow"` leaves out what is deeper than standard."""
+    run(suite, DEPTHS, "--depth=soak", "-m", "not slow")
+
+    assert len(verdict(suite)["tests"]) == 2
+
+
+def test_a_named_test_is_run_at_any_depth(suite: pytest.Pytester) -> None:
+    """Whoever names a test wants it."""
+    result = run(suite, DEPTHS, "test_a_named_test_is_run_at_any_depth.py::test_d")
+
+    result.assert_outcomes(passed=1)
+
+
+DESTROYS = """
+import pytest
+@pytest.mark.destructive
+def test_it(): "O1: Wipes."
+"""
+
+
+@pytest.mark.parametrize(("words", "outcome"), [([], "not run"), (["--destructive"], "ok")])
+def test_what_cannot_be_undone_asks_first(suite: pytest.Pytester, words: list[str], outcome: str) -> None:
+    """On hosts that somebody gave it is not run unless that is allowed, and the verdict says so."""
+    run(suite, DESTROYS, UNREACHABLE, *words)
+
+    assert [test["outcome"] for test in verdict(suite)["tests"]] == [outcome]
+
+
+def test_the_verdict_has_numbers_waits_and_reasons(suite: pytest.Pytester) -> None:
+    """What a test measured, what it waited for, and why it is not ok, stand in verdict.json."""
+    body = """
+    from lab.errors import NotRunError
+    from lab.waiting import lapse
+    def test_a(proof):
+        "F1: It holds."
+        lapse(0.01, "a moment")
+        proof.within("away", 3, 5, "N2")
+    def test_b():
+        "P11: Clocks differ."
+        raise NotRunError("one clock")
+    """
+    run(suite, body, "-p", "no:randomly")
+
+    held, not_run = verdict(suite)["tests"]
+    assert (held["ids"], held["measures"][0]["value"], list(held["waits"])) == (["F1"], 3, ["a moment"])
+    assert (not_run["ids"], not_run["outcome"], not_run["not_run"]) == (["P11"], "not run", "one clock")
+
+
+def test_a_folder_that_cannot_be_written_is_said(suite: pytest.Pytester) -> None:
+    """With no room for evidence the verdict is told all the same, and what is missing."""
+    suite.makefile("", kept="a file in the folder's place")
+
+    result = run(suite, "def test_it():\n    'F1: It.'\n    assert False")
+
+    assert result.ret == Outcome.BROKEN
+    result.stdout.fnmatch_lines(["*verdict.json was not written*"])
+
+
+def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
+    """Beside the hosts' logs: what was asked and answered, and its picture."""
+    body = """
+    def test_it(history):
+        "F1: It."
+        history.ok(history.invoke("write", "k", "1", "lb"), index=1)
+        assert False
+    """
+    run(suite, body)
+
+    assert {"history.jsonl", "timeline.svg"} <= {file.name for file in suite.path.glob("kept/*/*")}

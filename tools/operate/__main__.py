@@ -87,7 +87,7 @@ def gate(facts: Topology, options: argparse.Namespace) -> int:
 
 
 def again(facts: Topology, options: argparse.Namespace) -> int:
-    """Run the gate several times; print the spread of every number, and which tests did not come out alike."""
+    """Run the gate several times; print each number's spread, and which tests did not come out alike."""
 
     def once() -> Path:
         gate(facts, options)

@@ -1,0 +1,91 @@
+"""What is asked of the history of a fault: planted numbers are found."""
+
+import itertools
+
+import pytest
+
+from lab.errors import LabError
+from lab.history import LEADER, SECOND, WRITE, History, Stage
+from lab.proof import Proof
+from lab.trial import acknowledged, hold_outages, judge, last_claim, leaderless_answers, outages
+
+
+class Clock:
+    """A clock that is set by hand, in seconds."""
+
+    now = 0.0
+
+    def __call__(self) -> int:
+        """Return the time in nanoseconds."""
+        return int(self.now * SECOND)
+
+
+def record(*events: tuple[float, str]) -> History:
+    """Return a history of writes and of one fault: at each time "w" a good write, "n" one without a leader,
+    "l" the leader's claim, or a stage of the fault.
+    """
+    clock = Clock()
+    history, values, fault = History(clock=clock), itertools.count(), 0
+    for at, what in sorted(events):
+        clock.now = at
+        if what == "w":
+            number = history.invoke(WRITE, "k", str(next(values)), "lb")
+            history.ok(number, index=number)
+        elif what == "n":
+            history.fail(history.invoke(WRITE, "k", str(next(values)), "lb"), "500 No cluster leader")
+        elif what == "l":
+            history.ok(history.invoke(LEADER, target="server1"), LEADER, 7)
+        elif what == "injected":
+            fault = history.inject("kill", ["server1"])
+        else:
+            history.mark(fault, Stage(what))
+    return history
+
+
+def kill(*extra: tuple[float, str]) -> History:
+    """Return writes each 0.1 s but for 2.0 to 4.5 s, in which a fault is injected at 2.0 and seen at 2.1."""
+    writes = [(tick / 10, "w") for tick in range(100) if not 20 < tick < 45]
+    stages = [(2.05, "injected"), (2.1, "seen"), (4.2, "healed"), (4.6, "recovered")]
+    return record(*writes, *stages, *extra)
+
+
+def test_the_outage_is_that_of_the_fault() -> None:
+    """The longest time without a good write that overlaps the fault is its outage."""
+    assert outages(kill(), WRITE) == [2.5]
+
+
+def test_an_outage_beyond_its_limit_fails() -> None:
+    """It is held to the limit, and to none that it keeps."""
+    history = kill()
+    for tick in range(2):
+        history.ok(history.invoke("read", "k", target="lb"), str(tick), 1)
+
+    with pytest.raises(AssertionError, match=r"writes away, longest: 2\.5 s of 2 s"):
+        hold_outages(Proof(), history, 2, "N2")
+
+
+def test_answers_without_a_leader_are_counted() -> None:
+    """Only those that say so."""
+    assert leaderless_answers(kill((2.5, "n"), (2.6, "n"))) == 2
+
+
+def test_the_last_claim_counts_from_when_the_fault_was_seen() -> None:
+    """An old leader's claims before are none; a fault never seen says nothing."""
+    history = kill((1.0, "l"), (2.7, "l"))
+
+    assert last_claim(history, "server1", history.faults()[0]) == pytest.approx(0.6)
+    assert last_claim(history, "server2", history.faults()[0]) == 0
+    with pytest.raises(LabError, match="never seen"):
+        last_claim(history, "server1", record((1, "injected")).faults()[0])
+
+
+def test_acknowledged_writes_of_a_time_are_counted() -> None:
+    """By when they began."""
+    assert acknowledged(kill(), 2 * SECOND, 4 * SECOND) == 0
+    assert acknowledged(kill(), 4 * SECOND, 5 * SECOND) == 5
+
+
+def test_without_a_fault_or_a_load_nobody_can_tell() -> None:
+    """An empty history proves nothing."""
+    with pytest.raises(LabError, match="could not tell"):
+        judge(Proof(), History())
