@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lab import topology
+from lab.plugin.depth import DEPTHS
 from lab.report import Outcome
 
 UNREACHABLE = "--hosts=paramiko://nobody@127.0.0.1:1"
@@ -73,7 +74,7 @@ def verdict(suite: pytest.Pytester) -> dict[str, Any]:
     return dict(json.loads((suite.path / "kept/verdict.json").read_text()))
 
 
-DEPTHS = """
+SCENARIOS = """
 import pytest
 @pytest.mark.quick
 def test_a(): "D1: Quick."
@@ -85,12 +86,10 @@ def test_d(): "K1: Soak."
 """
 
 
-@pytest.mark.parametrize(
-    ("depth", "ran"), [("quick", "a"), ("standard", "ab"), ("full", "abc"), ("soak", "abcd")]
-)
+@pytest.mark.parametrize(("depth", "ran"), zip(DEPTHS, ("a", "ab", "abc", "abcd"), strict=True))
 def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: str) -> None:
     """What is deeper is left out, and the verdict says which depth was run."""
-    run(suite, DEPTHS, f"--depth={depth}", "-p", "no:randomly")
+    run(suite, SCENARIOS, f"--depth={depth}", "-p", "no:randomly")
 
     said = verdict(suite)
     assert [test["test"][-1] for test in said["tests"]] == list(ran)
@@ -99,14 +98,14 @@ def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: 
 
 def test_the_slow_ones_can_be_left_out(suite: pytest.Pytester) -> None:
     """`-m "not slow"` leaves out what is deeper than standard."""
-    run(suite, DEPTHS, "--depth=soak", "-m", "not slow")
+    run(suite, SCENARIOS, "--depth=soak", "-m", "not slow")
 
     assert len(verdict(suite)["tests"]) == 2
 
 
 def test_a_named_test_is_run_at_any_depth(suite: pytest.Pytester) -> None:
     """Whoever names a test wants it."""
-    result = run(suite, DEPTHS, "test_a_named_test_is_run_at_any_depth.py::test_d")
+    result = run(suite, SCENARIOS, "test_a_named_test_is_run_at_any_depth.py::test_d")
 
     result.assert_outcomes(passed=1)
 

@@ -21,8 +21,9 @@ class Clock:
 
 
 def record(*events: tuple[float, str]) -> History:
-    """Return a history of writes and of one fault: at each time "w" a good write, "n" one without a leader,
-    "l" the leader's claim, or a stage of the fault.
+    """Return a history of writes and of one fault.
+
+    At each time "w" is a good write, "n" one without a leader, "l" a leader's claim, all else a fault's stage.
     """
     clock = Clock()
     history, values, fault = History(clock=clock), itertools.count(), 0
