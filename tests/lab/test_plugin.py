@@ -86,7 +86,7 @@ def test_d(): "K1: Soak."
 """
 
 
-@pytest.mark.parametrize(("depth", "ran"), zip(DEPTHS, ("a", "ab", "abc", "abcd"), strict=True))
+@pytest.mark.parametrize(("depth", "ran"), list(zip(DEPTHS, ("a", "ab", "abc", "abcd"), strict=True)))
 def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: str) -> None:
     """What is deeper is left out, and the verdict says which depth was run."""
     run(suite, SCENARIOS, f"--depth={depth}", "-p", "no:randomly")

@@ -23,7 +23,7 @@ class Clock:
 def record(*events: tuple[float, str]) -> History:
     """Return a history of writes and of one fault.
 
-    At each time "w" is a good write, "n" one without a leader, "l" a leader's claim, all else a fault's stage.
+    A "w" is a good write, "n" one without a leader, "l" a leader's claim, all else a stage of the fault.
     """
     clock = Clock()
     history, values, fault = History(clock=clock), itertools.count(), 0
