@@ -4,7 +4,8 @@
 
 python := .venv/bin/python
 
-# make gate QUICK=1 | FULL=1 | SOAK=1
+# make gate QUICK=1 | FULL=1 | SOAK=1, and TOPOLOGY=FILE for facts that differ
+export CONSUL_DEMO_TOPOLOGY := $(if $(TOPOLOGY),$(abspath $(TOPOLOGY)),$(CONSUL_DEMO_TOPOLOGY))
 depth := $(if $(QUICK),quick,$(if $(FULL),full,$(if $(SOAK),soak,standard)))
 
 gate: up ## the verdict: the suites on the running lab

@@ -29,7 +29,9 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
     """Run a suite of one test."""
     suite.makepyfile(body)
-    return suite.runpytest_inprocess("--topology=facts.yaml", f"--run-folder={suite.path}/kept", *words)
+    return suite.runpytest_inprocess(
+        "-p", "no:hypothesispytest", "--topology=facts.yaml", f"--run-folder={suite.path}/kept", *words
+    )
 
 
 @pytest.mark.parametrize(
