@@ -47,14 +47,14 @@ class Network:
     """
 
     def __init__(self) -> None:
-        """Take the first network that nobody else has taken."""
-        self._claim = next(filter(None, map(_claim, range(1, 2**16))))
+        """Take a network that nobody else has taken: the first one from this run's own number on."""
+        self._claim = next(filter(None, map(_claim, range(os.getpid() % 2**15 + 2**8, 2**16))))
         self.prefix: str = self._claim.getsockname()[0].rpartition(".")[0]
         self._ports = itertools.count(CLAIM + 1)
 
     def endpoint(self) -> tuple[str, int]:
-        """Return an address and port that were not given out before."""
-        return f"{self.prefix}.1", next(self._ports)
+        """Return an address and port that were not given out before, and that no leftover listens on."""
+        return next(filter(_is_free, ((f"{self.prefix}.1", port) for port in self._ports)))
 
     def close(self) -> None:
         """Leave the network to others."""
@@ -66,6 +66,12 @@ def _claim(number: int) -> socket.socket | None:
     with contextlib.suppress(OSError):
         return socket.create_server((f"127.{number // 256}.{number % 256}.1", CLAIM))
     return None
+
+
+def _is_free(at: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(at):
+        return True
+    return False
 
 
 def binary(name: str) -> str:

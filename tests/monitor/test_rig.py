@@ -30,6 +30,13 @@ def test_a_port_is_kept_until_it_is_used(network: Network) -> None:
         assert server.getsockname()[1] > max(port for _, port in endpoints)
 
 
+def test_a_leftover_keeps_its_port(network: Network) -> None:
+    """A port on which a program of a former run still listens is left out."""
+    address, port = network.endpoint()
+    with closing(socket.create_server((address, port + 1))):
+        assert network.endpoint() == (address, port + 2)
+
+
 def test_a_program_that_ends_is_told_with_its_words(tmp_path: Path, network: Network) -> None:
     """Who waits for a program that has ended hears at once what it said, though another one answers there."""
     address, port = network.endpoint()
