@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -31,13 +33,15 @@ LOOKS = 4  # at HAProxy's worker an interval, so that reloads in quick successio
 
 
 async def ticks(interval: float) -> AsyncIterator[int]:
-    """Yield 0, 1, ... every `interval` seconds, the first at once; what was missed is not made up for."""
+    """Yield 0, 1, ... every `interval` seconds, the first at once.
+
+    What is done in between delays no tick; ticks that it misses are left out.
+    """
     loop = asyncio.get_running_loop()
-    due, number = loop.time(), 0
-    while True:
+    due = loop.time()
+    for number in itertools.count():
         yield number
-        number += 1
-        due = max(due + interval, loop.time())
+        due += interval * max(1, math.ceil((loop.time() - due) / interval))
         await asyncio.sleep(due - loop.time())
 
 
