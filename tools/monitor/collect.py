@@ -29,7 +29,7 @@ SPREAD = 0.7  # of an interval: over which the questions to many instances are s
 BATCH = 50  # instances that are asked at the same moment
 COUNT_SIZE = 64  # bytes of an instance's answer
 HAPROXY_SIZE = 8 * 2**20
-LOOKS = 4  # at HAProxy's worker an interval, so that reloads in quick succession are seen apart
+LOOKS = 4  # an interval at what may change at any moment and costs little to ask: leader, members, worker
 
 
 async def ticks(interval: float) -> AsyncIterator[int]:
@@ -74,7 +74,7 @@ class Collectors:
         ]
 
     async def _agent(self, agent: str) -> None:
-        async for _ in ticks(self._options.interval):
+        async for _ in ticks(self._options.interval / LOOKS):
             try:
                 leader = parse.leader(await self._consul.ask_agent(agent, "/v1/status/leader"))
             except AnswerError as error:
@@ -84,7 +84,7 @@ class Collectors:
             self._changed()
 
     async def _poll(self, source: str, path: str, see: Callable[[object], None]) -> None:
-        async for _ in ticks(self._options.interval):
+        async for _ in ticks(self._options.interval / LOOKS):
             try:
                 see(await self._consul.ask(path))
                 cluster.answered(self._state, source, time.time())
