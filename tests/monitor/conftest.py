@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .rig import Fep, Handler, Loop
+from .rig import Fep, Handler, Loop, Network
 from .stack import Cluster, Haproxy, Monitor
 
 if TYPE_CHECKING:
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 class Stage:
     """Three Consul servers in good health without any service, and whatever a test puts before them."""
 
-    def __init__(self, cluster: Cluster, loop: Loop, cleanup: ExitStack, folder: Path) -> None:
+    def __init__(
+        self, network: Network, cluster: Cluster, loop: Loop, cleanup: ExitStack, folder: Path
+    ) -> None:
         """Start nothing yet; what is started later, `cleanup` ends."""
         self.cluster = cluster
         self.cleanup = cleanup
+        self._network = network
         self._loop = loop
         self._folder = folder
         self._launched = 0
@@ -35,18 +38,26 @@ class Stage:
 
     def balance(self, *feps: Fep) -> Haproxy:
         """Start HAProxy before the instances."""
-        haproxy = Haproxy(self._folder, feps)
+        haproxy = Haproxy(self._folder, self._network, feps)
         self.cleanup.callback(haproxy.stop)
         return haproxy
 
     def watch(self, *flags: str) -> Monitor:
         """Start a monitor of all this; further flags as arguments."""
         hosts = [f"--host={agent.name}={agent.address}=server" for agent in self.cluster.agents]
-        hosts.append(f"--host=docker={self.cluster.address}.3=docker")
+        hosts.append(f"--host=docker={self.cluster.docker}=docker")
         agents = [agent.endpoint for agent in self.cluster.agents]
-        monitor = Monitor(self._folder, agents, *hosts, *flags)
+        monitor = Monitor(self._folder, self._network, agents, *hosts, *flags)
         self.cleanup.callback(monitor.stop)
         return monitor
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """Return the network of loopback that is this run's alone."""
+    network = Network()
+    yield network
+    network.close()
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +69,17 @@ def loop() -> Iterator[Loop]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def servers(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return the Consul servers, as the last test left them."""
-    cluster = Cluster(tmp_path_factory.mktemp("consul"))
+    cluster = Cluster(tmp_path_factory.mktemp("consul"), network)
     yield cluster
     cluster.stop()
 
 
 @pytest.fixture
-def stage(servers: Cluster, loop: Loop, tmp_path: Path) -> Iterator[Stage]:
+def stage(network: Network, servers: Cluster, loop: Loop, tmp_path: Path) -> Iterator[Stage]:
     """Return a stage, and clear it after the test."""
     with ExitStack() as cleanup:
-        yield Stage(servers, loop, cleanup, tmp_path)
+        yield Stage(network, servers, loop, cleanup, tmp_path)
     servers.heal()
     servers.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 15.0  # s
+CLAIM = 20000  # the first of the ports: below all that the kernel gives out by itself
 Value = TypeVar("Value")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,11 +40,38 @@ def wait_for(question: Callable[[], Value], within: float = DEADLINE) -> Value:
     pytest.fail(f"not within {within} s; the last answer was {last}")
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+class Network:
+    """A network of loopback that no other run of the tests has, with ports that the kernel gives to nobody.
+
+    A free port that was only looked for is anybody's until it is listened on; these stay one's own.
+    """
+
+    def __init__(self) -> None:
+        """Take a network that nobody else has taken: the first one from this run's own number on."""
+        self._claim = next(filter(None, map(_claim, range(os.getpid() % 2**15 + 2**8, 2**16))))
+        self.prefix: str = self._claim.getsockname()[0].rpartition(".")[0]
+        self._ports = itertools.count(CLAIM + 1)
+
+    def endpoint(self) -> tuple[str, int]:
+        """Return an address and port that were not given out before, and that no leftover listens on."""
+        return next(filter(_is_free, ((f"{self.prefix}.1", port) for port in self._ports)))
+
+    def close(self) -> None:
+        """Leave the network to others."""
+        self._claim.close()
+
+
+def _claim(number: int) -> socket.socket | None:
+    """Return what keeps the network of this number, or None where somebody else has it."""
+    with contextlib.suppress(OSError):
+        return socket.create_server((f"127.{number // 256}.{number % 256}.1", CLAIM))
+    return None
+
+
+def _is_free(at: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(at):
+        return True
+    return False
 
 
 def binary(name: str) -> str:

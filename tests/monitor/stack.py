@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
+import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from .rig import Fep, Process, binary, free_port, wait_for
+from .rig import Fep, Network, Process, binary, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +33,16 @@ def http(url: str, body: object = None, **headers: str) -> tuple[int, Message, s
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read().decode()
+
+
+def served(process: Process, url: str, **headers: str) -> str:
+    """Wait until a program serves an address; return what it answers there. Fails when the program ends."""
+
+    def answer() -> str:
+        assert process.is_running(), process.output()
+        return http(url, **headers)[2]
+
+    return wait_for(answer)
 
 
 class Agent:
@@ -99,11 +108,10 @@ class Agent:
 class Cluster:
     """Three Consul servers, and the instances that are registered with them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: Network) -> None:
         """Start the servers and wait until all three vote and know who leads."""
-        network = f"127.{os.getpid() % 200 + 20}.{time.time_ns() // 10**6 % 250}"
-        self.address = network
-        servers = [f"{network}.{number}" for number in (4, 5, 6)]
+        self.docker = f"{network.prefix}.3"
+        servers = [f"{network.prefix}.{number}" for number in (4, 5, 6)]
         names = ("server1", "server2", "server3")
         self.agents = [Agent(name, at, servers, folder) for name, at in zip(names, servers, strict=True)]
         wait_for(self.is_whole)
@@ -137,9 +145,7 @@ class Cluster:
             service_id = f"{NODE}:{container}:{inner}"
             registration = {"ID": service_id, "Service": service, "Address": "127.0.0.1", "Port": port}
             status = {"CheckID": service_id, "ServiceID": service_id, "Name": "check", "Status": check}
-            self._write(
-                "register", {"Service": registration, "Check": status, "Address": f"{self.address}.3"}
-            )
+            self._write("register", {"Service": registration, "Check": status, "Address": self.docker})
 
     def add(self, *feps: Fep) -> None:
         """Register instances."""
@@ -168,10 +174,10 @@ class Cluster:
 class Haproxy:
     """A real HAProxy whose servers are named after their service IDs."""
 
-    def __init__(self, folder: Path, feps: Iterable[Fep]) -> None:
+    def __init__(self, folder: Path, network: Network, feps: Iterable[Fep]) -> None:
         """Start it before the instances."""
-        self.port, self._stats = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self._stats}/"
+        self.at, self._stats, self._master = (network.endpoint() for _ in range(3))
+        self.url = f"http://{self._stats[0]}:{self._stats[1]}/"
         self._configuration = folder / "haproxy.cfg"
         self._log = folder / "haproxy.log"
         self.write(feps)
@@ -184,19 +190,33 @@ class Haproxy:
         )
         self._configuration.write_text(
             "defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n"
-            f"frontend demo\n    bind 127.0.0.1:{self.port}\n    default_backend {ECHO}\n"
-            f"frontend stats\n    mode http\n    bind 127.0.0.1:{self._stats}\n"
+            f"frontend demo\n    bind {self.at[0]}:{self.at[1]}\n    default_backend {ECHO}\n"
+            f"frontend stats\n    mode http\n    bind {self._stats[0]}:{self._stats[1]}\n"
             f"    stats enable\n    stats uri /\nbackend {ECHO}\n{servers}\n"
         )
 
     def start(self) -> None:
         """Start it and wait until its statistics are there."""
-        self._process = Process(self._log, binary("haproxy"), "-W", "-f", str(self._configuration))
-        wait_for(lambda: http(self.url)[0] == 200)
+        master = f"{self._master[0]}:{self._master[1]}"
+        command = (binary("haproxy"), "-W", "-S", master, "-f", str(self._configuration))
+        self._process = Process(self._log, *command)
+        served(self._process, self.url)
 
     def reload(self) -> None:
-        """Let a new worker take over."""
+        """Let a new worker take over.
+
+        A new worker serves before the master has finished its own start, and HAProxy 2.6 loses a signal
+        that comes in between: so the master has to answer first.
+        """
+        wait_for(self._processes)
         self._process.send(signal.SIGUSR2)
+
+    def _processes(self) -> bytes:
+        """Return what the master says of its processes."""
+        with socket.create_connection(self._master, timeout=5) as master:
+            master.sendall(b"show proc\n")
+            master.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: master.recv(4096), b""))
 
     def stop(self) -> None:
         """End it, with its workers."""
@@ -206,13 +226,13 @@ class Haproxy:
 class Monitor:
     """The program under test, as a process of its own."""
 
-    def __init__(self, folder: Path, consul: Iterable[str], *flags: str, interval: float = INTERVAL) -> None:
+    def __init__(self, folder: Path, network: Network, consul: Iterable[str], *flags: str) -> None:
         """Start it and wait until it serves."""
-        self.at = ("127.0.0.1", free_port())
+        self.at = network.endpoint()
         self.listen = f"{self.at[0]}:{self.at[1]}"
         self.url = f"http://{self.listen}"
         agents = [f"--consul={agent}" for agent in consul]
-        names = (f"--echo={ECHO}", f"--info={INFO}", f"--interval={interval}")
+        names = (f"--echo={ECHO}", f"--info={INFO}", f"--interval={INTERVAL}")
         self._command = [
             *(sys.executable, "-m", "tools.monitor", f"--listen={self.listen}", *agents, *names, *flags)
         ]
@@ -222,7 +242,7 @@ class Monitor:
     def start(self) -> None:
         """Start it and wait until it serves."""
         self.process = Process(self._log, *self._command)
-        wait_for(lambda: http(f"{self.url}/api/state")[0] == 200)
+        served(self.process, f"{self.url}/api/state")
 
     def stop(self) -> None:
         """End it, unless it has ended; a monitor that wrote anything but its address had an accident."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .rig import wait_for
-from .stack import INFO, INTERVAL, NODE, http
+from .rig import Fep, Loop, Network, wait_for
+from .stack import INFO, INTERVAL, NODE, Monitor, http
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Stage
 
 
@@ -171,6 +175,23 @@ def test_a_frozen_agent_is_left(stage: Stage) -> None:
     monitor.wait("hosts", frozen.name, "agent", equals="unreachable")
     stage.cluster.add(stage.launch())
     monitor.wait("instances", "fep.1", "connections", equals=0)
+
+
+def test_the_cluster_is_asked_often(network: Network, loop: Loop, tmp_path: Path) -> None:
+    """Who leads, who is there and who votes is asked several times an interval: a change is soon seen."""
+    asked: Counter[str] = Counter()
+
+    async def count(request: web.Request) -> web.StreamResponse:
+        asked[request.path] += 1
+        raise web.HTTPServiceUnavailable
+
+    paths = ("/v1/status/leader", "/v1/agent/members", "/v1/operator/raft/configuration")
+    with ExitStack() as cleanup:
+        agent = Fep("agent", loop, count)
+        cleanup.callback(agent.stop)
+        cleanup.callback(Monitor(tmp_path, network, [f"127.0.0.1:{agent.info_port}"]).stop)
+        before = asked.copy()
+        wait_for(lambda: min(asked[path] - before[path] for path in paths) >= 8, within=5 * INTERVAL)
 
 
 def test_consul_lost_and_found(stage: Stage) -> None:

@@ -106,7 +106,7 @@ def test_rows_appear_and_add_up(stage: Stage, show: Show) -> None:
     stage.cluster.add(*feps)
     expect(page.locator("#rows .name")).to_have_text(["fep.1", "fep.2", "fep.3", "fep.4"])
     for _ in range(20):
-        connection = stage.cleanup.enter_context(socket.create_connection(("127.0.0.1", haproxy.port)))
+        connection = stage.cleanup.enter_context(socket.create_connection(haproxy.at))
         connection.sendall(b"x")
     expect(page.locator("#total")).to_have_text("20")
     wait_for(lambda: row(page, "fep.1") == {"count": "5", "detail": "", "state": "✓ ok", "number": "5"})

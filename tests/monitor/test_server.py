@@ -18,8 +18,8 @@ from tools.monitor import options
 from tools.monitor.negotiate import negotiate
 from tools.monitor.state import Host
 
-from .rig import ROOT, Process, free_port, wait_for
-from .stack import Monitor
+from .rig import ROOT, Network, Process, wait_for
+from .stack import Monitor, served
 from .stack import http as ask
 from .test_view import apply
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-NEEDED = ["--listen=127.0.0.1:1", "--consul=127.0.0.1:2", "--echo=fep", "--info=fepinfo"]
+NOBODY = "127.0.0.1:2"  # no program listens there
+NEEDED = ["--listen=127.0.0.1:1", f"--consul={NOBODY}", "--echo=fep", "--info=fepinfo"]
 
 
 @pytest.fixture(scope="module")
-def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
+def monitor(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
     """Return a monitor that has nothing to ask: nobody listens where it looks for Consul."""
-    monitor = Monitor(tmp_path_factory.mktemp("monitor"), [f"127.0.0.1:{free_port()}"])
+    monitor = Monitor(tmp_path_factory.mktemp("monitor"), network, [NOBODY])
     yield monitor
     monitor.stop()
 
@@ -148,9 +149,9 @@ def test_the_history_grows(monitor: Monitor) -> None:
     assert ticks == list(range(1, len(ticks) + 1))
 
 
-def test_it_stops_at_once(tmp_path: Path) -> None:
+def test_it_stops_at_once(tmp_path: Path, network: Network) -> None:
     """SIGTERM ends it within two seconds and with code 0, though a browser listens."""
-    monitor = Monitor(tmp_path, [f"127.0.0.1:{free_port()}"])
+    monitor = Monitor(tmp_path, network, [NOBODY])
     with closing(socket.create_connection(monitor.at)) as browser:
         browser.sendall(b"GET /events HTTP/1.1\r\nHost: monitor\r\n\r\n")
         assert b"event: snapshot" in browser.recv(10000) + browser.recv(10000)
@@ -159,13 +160,13 @@ def test_it_stops_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - start < 2
 
 
-def test_it_runs_where_it_was_copied_to(tmp_path: Path) -> None:
+def test_it_runs_where_it_was_copied_to(tmp_path: Path, network: Network) -> None:
     """The package needs nothing of the repository: copied alone, `python3 -m monitor` serves its page."""
     shutil.copytree(ROOT / "tools" / "monitor", tmp_path / "monitor")
-    port = free_port()
-    flags = [f"--listen=127.0.0.1:{port}", *NEEDED[1:]]
+    address, port = network.endpoint()
+    flags = [f"--listen={address}:{port}", *NEEDED[1:]]
     process = Process(tmp_path / "log", sys.executable, "-m", "monitor", *flags, folder=tmp_path)
-    wait_for(lambda: "Connections per service" in ask(f"http://127.0.0.1:{port}/", Accept=BROWSER)[2])
+    assert "Connections per service" in served(process, f"http://{address}:{port}/", Accept=BROWSER)
     assert process.end() == 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -27,17 +29,19 @@ SPREAD = 0.7  # of an interval: over which the questions to many instances are s
 BATCH = 50  # instances that are asked at the same moment
 COUNT_SIZE = 64  # bytes of an instance's answer
 HAPROXY_SIZE = 8 * 2**20
-LOOKS = 4  # at HAProxy's worker an interval, so that reloads in quick succession are seen apart
+LOOKS = 4  # an interval at what may change at any moment and costs little to ask: leader, members, worker
 
 
 async def ticks(interval: float) -> AsyncIterator[int]:
-    """Yield 0, 1, ... every `interval` seconds, the first at once; what was missed is not made up for."""
+    """Yield 0, 1, ... every `interval` seconds, the first at once.
+
+    What is done in between delays no tick; ticks that it misses are left out.
+    """
     loop = asyncio.get_running_loop()
-    due, number = loop.time(), 0
-    while True:
+    due = loop.time()
+    for number in itertools.count():
         yield number
-        number += 1
-        due = max(due + interval, loop.time())
+        due += interval * max(1, math.ceil((loop.time() - due) / interval))
         await asyncio.sleep(due - loop.time())
 
 
@@ -70,7 +74,7 @@ class Collectors:
         ]
 
     async def _agent(self, agent: str) -> None:
-        async for _ in ticks(self._options.interval):
+        async for _ in ticks(self._options.interval / LOOKS):
             try:
                 leader = parse.leader(await self._consul.ask_agent(agent, "/v1/status/leader"))
             except AnswerError as error:
@@ -80,7 +84,7 @@ class Collectors:
             self._changed()
 
     async def _poll(self, source: str, path: str, see: Callable[[object], None]) -> None:
-        async for _ in ticks(self._options.interval):
+        async for _ in ticks(self._options.interval / LOOKS):
             try:
                 see(await self._consul.ask(path))
                 cluster.answered(self._state, source, time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from . import state as states
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .state import State
 
 GATHER = 0.2  # s from a change to its publication: what changes together is shown together
+BEHIND = 8  # publications that a browser may miss and still be told only what changed
 
 
 class Hub:
@@ -29,7 +31,7 @@ class Hub:
         self._tick = 0
         self._version = 0
         self._snapshot: Tree = {}
-        self._patch = b""
+        self._patches: deque[bytes] = deque(maxlen=BEHIND)
         self._dirty = asyncio.Event()
         self._published = asyncio.Condition()
 
@@ -43,37 +45,44 @@ class Hub:
         return {"interval": self._interval, **tree}
 
     async def heartbeat(self) -> None:
-        """Record the history, once an interval, for ever."""
+        """Record the history and tell the browsers, once an interval, for ever."""
         await asyncio.sleep(self._interval / 2)  # between two rounds of questions, when the answers are in
         async for _ in ticks(self._interval):
             self._tick += 1
             states.sample(self._state, self._tick, time.time())
-            self.changed()
+            await self._tell()
 
     async def publish(self) -> None:
         """Tell the browsers what changed, for ever."""
         while True:
             await self._dirty.wait()
             await asyncio.sleep(GATHER)
+            await self._tell()
+
+    async def _tell(self) -> None:
+        """Publish the difference to what was published last, if there is any."""
+        async with self._published:
             self._dirty.clear()
             new = self.snapshot()
             patch = diff(self._snapshot, new)
             if patch.keys() <= {"time"}:
-                continue
-            self._snapshot, self._patch = new, frame("patch", patch)
-            async with self._published:
-                self._version += 1
-                self._published.notify_all()
+                return
+            self._snapshot = new
+            self._patches.append(frame("patch", patch))
+            self._version += 1
+            self._published.notify_all()
 
     async def next(self, seen: int) -> tuple[int, bytes]:
-        """Return the version that comes after `seen` and what to send to a browser that is there.
+        """Return a version that comes after `seen` and what to send to a browser that is there.
 
-        A browser that has seen the version before gets the difference, any other one everything.
+        A browser that is little behind gets what it missed, any other one everything.
         """
         async with self._published:
             await self._published.wait_for(lambda: self._version not in {0, seen})
-        is_next = seen == self._version - 1 and seen > 0
-        return self._version, self._patch if is_next else frame("snapshot", self._snapshot)
+        missed = self._version - seen
+        if seen == 0 or missed > len(self._patches):
+            return self._version, frame("snapshot", self._snapshot)
+        return self._version, b"".join(list(self._patches)[-missed:])
 
 
 def frame(event: str, tree: Tree) -> bytes:
