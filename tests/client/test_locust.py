@@ -1,65 +1,98 @@
-"""Locust drives the load client on several workers."""
+"""Locust drives the load client, on several workers or alone."""
 
 from __future__ import annotations
 
-import csv
-import importlib.util
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import socket
+    import threading
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("locust") is None, reason="tools/client/requirements-locust.txt is not installed"
-)
 LOCUST = [sys.executable, "-m", "locust", "-f", "tools/client/locustfile.py"]
+RUN = slice(8, 11)  # the bytes of a ping that tell one run of the client from another
 
 
-def drive(port: int, options: str, folder: Path) -> tuple[int, dict[str, dict[str, str]]]:
-    """Return a master's exit code and its rows by kind, after two users on two workers did `options`."""
+@dataclass
+class Told:
+    """What Locust said: exit code, (requests, failures) by kind, and its report."""
+
+    code: int
+    counts: dict[str, tuple[int, int]]
+    report: str
+
+
+def drive(port: int, options: str, workers: int) -> Told:
+    """Return what Locust said after a user on each of `workers` did `options`; without any, one in Locust."""
     master_port = str(b.closed_port())
-    workers = [
+    helpers = [
         subprocess.Popen(
             [*LOCUST, "--worker", "--master-port", master_port], cwd=ROOT, stderr=subprocess.DEVNULL
         )
-        for _ in range(2)
+        for _ in range(workers)
     ]
-    command = [*LOCUST, "--master", "--master-bind-port", master_port, "--headless", "--expect-workers", "2"]
-    command += ["--host", f"{b.HOST}:{port}", "--client", options, "-u", "2", "-r", "2", "-t", "4s"]
-    command += ["--csv", str(folder / "out")]
+    master = ["--master", "--master-bind-port", master_port, "--expect-workers", str(workers)]
+    users = str(max(workers, 1))
+    command = [*LOCUST, *(master if workers else []), "--headless", "-u", users, "-r", users]
+    command += ["--host", f"{b.HOST}:{port}", "--client", options]
     try:
-        master = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=3 * LIMIT, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3 * LIMIT,
+            check=False,
+        )  # fmt: skip
     finally:
-        for worker in workers:
-            worker.terminate()
-            worker.wait()
-    rows = csv.DictReader((folder / "out_stats.csv").read_text().splitlines())
-    return master.returncode, {row["Type"]: row for row in rows}
+        for helper in helpers:
+            helper.terminate()
+            helper.wait()
+    said = done.stdout.rpartition("Shutting down")[2]
+    rows = re.findall(r"^(open|ping) +\S+ +(\d+) +(\d+)\(", said, re.MULTILINE)
+    counts = {kind: (int(requests), int(failures)) for kind, requests, failures in rows}
+    return Told(done.returncode, counts, " ".join(said.split()))
 
 
-def test_two_workers(tmp_path: Path) -> None:
-    """A master with two workers counts what both clients did, opens and pings apart."""
-    with b.Server(b.echo) as server:
-        code, rows = drive(server.port, "-c 5 --interval 0.2", tmp_path)
+def test_two_workers() -> None:
+    """A master with a user on each of two workers counts exactly what the server saw of both."""
+    pings: list[bytes] = []
 
-    assert code == 0
-    assert int(rows["open"]["Request Count"]) == 10
-    assert int(rows["ping"]["Request Count"]) > 20
-    assert int(rows[""]["Failure Count"]) == 0
+    def echo(connection: socket.socket, _over: threading.Event) -> None:
+        while data := connection.recv(b.PING):
+            pings.append(data)
+            connection.sendall(data)
+
+    with b.Server(echo) as server:
+        told = drive(server.port, "-c 5 --interval 0.2 --churn --rate 30 --duration 1", 2)
+    opens = len(server.peers)
+
+    assert told.code == 0, told.report
+    assert len({ping[RUN] for ping in pings}) == 2
+    assert opens > 10
+    assert told.counts == {"open": (opens, 0), "ping": (len(pings) - opens, 0)}
 
 
-def test_losses_are_failures(tmp_path: Path) -> None:
-    """What a client loses fails Locust's run, by class."""
-    with b.Server(b.reset_after_ping) as server:
-        code, rows = drive(server.port, "--churn --rate 10", tmp_path)
+def test_losses_are_failures() -> None:
+    """What the client loses fails Locust's run: an open before the proof, a ping after it, by class."""
+    behaviours = (b.reset_after_echo, b.reset_after_echo, b.reset_after_ping)
+    options = "-c 2 --interval 0.2 --churn --count 10 --concurrency 1 --duration 10"
+    with b.Server(*behaviours) as server:
+        told = drive(server.port, options, 0)
+    target = f"{b.HOST}:{server.port}"
 
-    assert code == 1
-    assert int(rows["open"]["Failure Count"]) > 20
-    assert "reset_before_data" in (tmp_path / "out_failures.csv").read_text()
+    assert told.code == 1
+    assert told.counts == {"open": (12, 10), "ping": (2, 2)}
+    assert f"10 open {target}: reset_before_data" in told.report
+    assert f"2 ping {target}: reset_after_data" in told.report
+
+
+def test_a_client_that_cannot_tell_fails() -> None:
+    """Locust knows two verdicts: what the client could not tell, or refused to do, is a failure in words."""
+    told = drive(b.closed_port(), "--rate 5", 0)
+
+    assert told.code == 1
+    assert told.counts == {"open": (0, 1)}
+    assert "could not tell: the client did not start" in told.report

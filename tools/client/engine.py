@@ -36,7 +36,8 @@ class Engine:
         self._stop = stop
         self.holder = Holder(wire)
         self.opener = Opener(wire, self.holder.adopt)
-        self._tell: Callable[[Sample], None] = lambda _: None
+        self._show: Callable[[Sample], None] = lambda _: None
+        self._told = Sample()
         self._started = 0
         self._stop_at = 0
         self._sampled = 0
@@ -46,7 +47,7 @@ class Engine:
 
     def run(self, tell: Callable[[Sample], None]) -> None:
         """Do the whole run; call `tell` with a sample once a second, when all is opened, and at the end."""
-        self._tell = tell
+        self._show = tell
         self._started = self._sampled = clock()
         self._cpu = time.process_time()
         self._stop_at = self._started + nanoseconds(self._options.time_limit)
@@ -54,8 +55,7 @@ class Engine:
         with _no_garbage():
             self._loop(self._work)
             self._loop(self._drain)
-        if (now := clock()) - self._sampled >= LONGEST_NAP or now - self._started < SECOND:
-            tell(self.sample(now))
+        self._tell_the_rest(clock())
 
     def sample(self, now: int) -> Sample:
         """Return how things stand at `now`."""
@@ -69,6 +69,7 @@ class Engine:
             pings_ok=self.holder.held.pings_ok,
             cpu=time.process_time() - self._cpu,
             classes=Counter({outcome: accounts.of(outcome) for outcome in Outcome}),
+            held_lost=self.holder.lost.copy(),
             first_reply=self._wire.first_reply.copy(),
             reply=self._wire.reply.copy(),
         )
@@ -100,7 +101,18 @@ class Engine:
     def _sample_if_due(self, now: int) -> None:
         if now - self._sampled >= SECOND:
             self._sampled += SECOND
-            self._tell(self.sample(now))
+            self._tell(now)
+
+    def _tell(self, now: int) -> None:
+        self._told = self.sample(now)
+        self._show(self._told)
+
+    def _tell_the_rest(self, now: int) -> None:
+        """Tell the last sample, unless the one before is as young and says the same."""
+        last, told = self.sample(now), self._told
+        counts = [(it.attempts, it.pings_ok, it.opening, it.classes) for it in (last, told)]
+        if now - self._sampled >= LONGEST_NAP or now - self._started < SECOND or counts[0] != counts[1]:
+            self._show(last)
 
     def _work(self, now: int) -> int:
         """Open and ping what is due; return when to be called again, 0 at the end of the work."""
@@ -124,7 +136,7 @@ class Engine:
             self.opener.read(self.opener.fresh)
         if self._opened():
             self._opening = False
-            self._tell(self.sample(now))
+            self._tell(now)
         return now if self.opener.fresh or not self._opening else wake
 
     def _opened(self) -> bool:

@@ -99,7 +99,10 @@ def merge(path: Path, parts: Iterable[Path]) -> None:
 
 
 def _records(path: Path, place: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the records; the last line of a process that was killed may be cut short, and is none."""
     with path.open(encoding="ascii") as lines:
         for line in lines:
+            if not line.endswith("\n"):
+                return
             record = json.loads(line)
             yield record["time"], place, record

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ class Holder:
         self._started = self._ring = 0
         self._turn = 0
         self.held = Held(wanted=size)
+        self.lost: Counter[Outcome] = Counter()
 
     def start(self, now: int) -> None:
         """Begin at `now`: slot 0 is due when all are held, but after one interval at the latest."""
@@ -249,6 +251,7 @@ class Holder:
         age = now - self._opened[slot]
         self._wire.lose(Loss(now, Kind.HOLD, slot, outcome, reason, port, age, retransmits))
         self.held.alive -= 1
+        self.lost[outcome] += 1
         self._close(slot)
 
     def _close(self, slot: int) -> None:

@@ -96,6 +96,10 @@ def check_sources(target: Target) -> None:
         with socket.socket(target.family, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind((source, 0))
+            except socket.gaierror as error:
+                raise UsageError(
+                    f"--source {source}: no address of the kind of {target.address[0]}, the target"
+                ) from error
             except OSError as error:
                 raise UsageError(
                     f"--source {source}: {error.strerror}: give it to an interface first (ip address add)"

@@ -6,7 +6,7 @@ import argparse
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .stamp import LARGEST, SMALLEST
 
@@ -79,7 +79,7 @@ def _bounded(kind: type[int | float], low: float, high: float) -> Callable[[str]
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:.10g} to {high:.10g}")
         return value
 
     return parse
@@ -118,8 +118,13 @@ def _named(text: str) -> tuple[str, str]:
     return name, command
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.prog} -h explains")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="client",
         description="Open TCP connections to an echo service, prove every byte, account for each of them.",
         epilog=_EPILOG,
@@ -200,7 +205,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def parse(arguments: list[str] | None = None) -> Options:
     """Return the options on the command line.
 
-    Raises SystemExit(2) with usage on stderr when one makes no sense, UsageError when all together make none.
+    Raises UsageError when one makes no sense or all together make none, SystemExit when -h has printed the
+    help, OSError when that could not be printed.
     """
     found = vars(_parser().parse_args(arguments))
     host, port = found.pop("target")

@@ -80,11 +80,15 @@ def _crew(options: Options, target: Target, identity: int, stop: Stop) -> Worker
 def write(report: Report) -> None:
     """Write the files that were asked for; one that cannot be written becomes a doubt of the report."""
     options = report.options
+    title = f"connections to {options.host}:{options.port}"
+    _write_one(report, options.plot, lambda: svg(report.timeline, title))
+    _write_one(report, options.json, lambda: json.dumps(report.to_json(), indent=1) + "\n")
+
+
+def _write_one(report: Report, path: Path | None, text: Callable[[], str]) -> None:
     try:
-        if options.plot:
-            _write(options.plot, svg(report.timeline, f"connections to {options.host}:{options.port}"))
-        if options.json:
-            _write(options.json, json.dumps(report.to_json(), indent=1) + "\n")
+        if path:
+            _write(path, text())
     except UsageError as error:
         report.doubts.append(str(error))
 

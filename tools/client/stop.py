@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +29,14 @@ class Stop:
             self.name = name
         self.count += 1
 
+    def heed(self, *numbers: signal.Signals) -> dict[signal.Signals, Any]:
+        """Let these signals ask, instead of ending the program; return who handled them before."""
+        return {number: signal.signal(number, self._handle) for number in numbers}
+
     @contextmanager
     def on_signals(self, *numbers: signal.Signals) -> Iterator[None]:
-        """Let these signals ask, instead of ending the program."""
-        before = {number: signal.signal(number, self._handle) for number in numbers}
+        """Let these signals ask for a while."""
+        before = self.heed(*numbers)
         try:
             yield
         finally:

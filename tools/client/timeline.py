@@ -14,7 +14,10 @@ Row = dict[str, Any]
 
 @dataclass
 class Sample:
-    """How things stand: `held` and `opening` now, the others since the start; `time` and `cpu` in seconds."""
+    """How things stand: `held` and `opening` now, the others since the start; `time` and `cpu` in seconds.
+
+    `held_lost` are those among `classes` that were lost after they had been proven.
+    """
 
     time: float = 0.0
     held: int = 0
@@ -24,6 +27,7 @@ class Sample:
     pings_ok: int = 0
     cpu: float = 0.0
     classes: Counter[Outcome] = field(default_factory=Counter)
+    held_lost: Counter[Outcome] = field(default_factory=Counter)
     first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
 
@@ -37,6 +41,7 @@ class Sample:
         self.pings_ok += other.pings_ok
         self.cpu += other.cpu
         self.classes.update(other.classes)
+        self.held_lost.update(other.held_lost)
         self.first_reply.add(other.first_reply)
         self.reply.add(other.reply)
 
@@ -67,6 +72,7 @@ class Timeline:
             "pings_ok": sample.pings_ok,
             "cpu": round(sample.cpu, 3),
             "classes": {outcome: sample.classes[outcome] for outcome in Outcome},
+            "held_lost": dict(sample.held_lost),
             "opens_per_second": round((sample.attempts - last.attempts) / seconds, 1),
             "p50": p50 / 1000,
             "p99": p99 / 1000,
