@@ -57,7 +57,7 @@ class KvLoad:
         self._urls = {node.name: node.url() for node in {*self._agents, *self._servers}}
         self._within = lab.topology.deadlines.operation
         self._pause = 1 / rate
-        self._prefix = f"consul-demo/{uuid.uuid4().hex[:8]}"
+        self.prefix = f"consul-demo/{uuid.uuid4().hex[:8]}"
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._begun, self._over = threading.Event(), threading.Event()
         self._failed: BaseException | None = None
@@ -95,18 +95,18 @@ class KvLoad:
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
                 await asyncio.gather(*(self._operate(it) for it in streams[KEYS : 2 * KEYS]))
-                await self._ask("DELETE", self._agents[0].name, f"kv/{self._prefix}?recurse")
+                await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error
 
     def _clients(self) -> list[Stream]:
         agents = itertools.cycle(node.name for node in self._agents)
-        keys = [f"{self._prefix}/{number}" for number in range(KEYS)]
+        keys = [f"{self.prefix}/{number}" for number in range(KEYS)]
         return [Stream(action, next(agents), key) for action in (WRITE, READ) for key in keys]
 
     def _views(self) -> list[Stream]:
         names = [node.name for node in self._servers]
-        stale = [Stream(STALE_READ, name, f"{self._prefix}/0") for name in names]
+        stale = [Stream(STALE_READ, name, f"{self.prefix}/0") for name in names]
         return stale + [Stream(LEADER, name) for name in names]
 
     async def _keep_asking(self, stream: Stream) -> None:

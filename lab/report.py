@@ -78,9 +78,9 @@ def save(folder: Path, text: str) -> None:
 
 
 def table(entries: Iterable[Entry]) -> list[str]:
-    """Return a line for each scenario and each limit: promise, measured, allowed, verdict."""
+    """Return a line for each scenario and each limit, and for whatever else is not ok."""
     lines = [f"{'id':6} {'promise':{WIDTH}} {'measured':>10} {'allowed':>10}  verdict"]
-    for entry in sorted((it for it in entries if it.ids or it.not_run), key=_by_id):
+    for entry in sorted((it for it in entries if it.ids or it.not_run or it.reason), key=_by_id):
         ids = ",".join(entry.ids) or "-"
         promise = _cut(IDS.sub("", entry.promise, count=1))
         lines.append(f"{ids:6} {promise:{WIDTH}} {'':10} {'':10}  {entry.word}")

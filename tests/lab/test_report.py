@@ -17,6 +17,8 @@ KILLED.measures = [Measure("away", 2.5, "s", 5, "N2"), Measure("writes", 80)]
 KILLED.waits = [("a leader", 2.5), ("a healthy lab", 0.01)]
 CLOCKS = Entry("suites/partition/t.py::test_clocks", "P11: Clocks differ.", not_run="one clock")
 BROKEN = Entry("suites/failover/t.py::test_stop", "F3: It stops.", Outcome.BROKEN, "too late\nby far")
+FINE = Entry("suites/lab_itself/t.py::test_shell", "A shell.")
+UNTOLD = Entry("suites/lab_itself/t.py::test_ssh", "A login.", Outcome.UNKNOWN, "no answer")
 
 
 def test_ids_are_read_from_the_promise() -> None:
@@ -40,8 +42,8 @@ def test_the_document_has_every_number_and_its_limit() -> None:
 
 
 def test_the_table_has_a_line_for_each_promise_and_limit() -> None:
-    """Promise, measured, allowed and verdict; why something was not run or is broken, in a line below."""
-    lines = [" ".join(line.split()) for line in table([CLOCKS, BROKEN, KILLED])]
+    """Promise, measured, allowed and verdict; and why, for whatever is not ok, with or without an id."""
+    lines = [" ".join(line.split()) for line in table([FINE, UNTOLD, CLOCKS, BROKEN, KILLED])]
 
     assert lines[1:] == [
         "F1,P10 A leader is replaced. ok",
@@ -50,6 +52,8 @@ def test_the_table_has_a_line_for_each_promise_and_limit() -> None:
         "too late",
         "P11 Clocks differ. not run",
         "one clock",
+        "- A login. could not tell",
+        "no answer",
     ]
 
 
