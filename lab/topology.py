@@ -157,6 +157,7 @@ class Deadlines:
     removal: float
     loadbalancer: float
     reload: float
+    page: float
     container: float
     host_up: float
     fault: float

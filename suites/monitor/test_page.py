@@ -15,7 +15,6 @@ from lab.waiting import wait_for
 
 from .conftest import Picture
 
-REFRESH = 1.0  # seconds from a change to the page, as the monitor promises
 HELD = 200
 
 
@@ -27,7 +26,8 @@ def sequence(name: str) -> int:
 def expect_rows(lab: Lab, page: Page, within: float) -> None:
     """Wait until the rows are exactly what Docker runs, in their order. Raises AssertionError."""
     names = sorted((instance.id.split(":")[1] for instance in running(lab)), key=sequence)
-    expect(page.locator("#rows .name")).to_have_text(names, timeout=1000 * (within + REFRESH))
+    seconds = within + lab.topology.deadlines.page
+    expect(page.locator("#rows .name")).to_have_text(names, timeout=1000 * seconds)
 
 
 def shown(figure: Locator) -> int:
@@ -44,13 +44,13 @@ def counts(page: Page) -> dict[str, int]:
     return {row.locator(".name").text_content() or "": shown(row.locator(".count")) for row in rows}
 
 
-def expect_total(page: Page, number: int, within: float) -> dict[str, int]:
+def expect_total(lab: Lab, page: Page, number: int, within: float) -> dict[str, int]:
     """Wait until the total and the sum of the rows are `number`; return the rows. Raises Unmet."""
     total = page.locator("#total")
     _, rows = wait_for(
         lambda: (shown(total), counts(page)),
         until=lambda seen: seen[0] == sum(seen[1].values()) == number,
-        within=within + REFRESH,
+        within=within + lab.topology.deadlines.page,
         what=f"a page with {number} connections",
     )
     return rows
@@ -77,21 +77,21 @@ def test_connections_add_up(lab: Lab, fleet: Fleet, page: Page, picture: Picture
     before = shown(page.locator("#total"))
     target = f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
     with Load(lab.client, target, "-c", str(HELD), seconds=60) as load:
-        expect_total(page, before + HELD, limits.connect)
+        expect_total(lab, page, before + HELD, limits.connect)
         fleet.serve()
         expect_rows(lab, page, limits.discovery)
         expect(page.locator("#rows .number").last).to_have_text("0")
-        rows = expect_total(page, before + HELD, limits.discovery)
+        rows = expect_total(lab, page, before + HELD, limits.discovery)
         picture("200-connections")
         fleet.remove(names[0])
         expect_rows(lab, page, limits.removal)
         left = before + HELD - rows[names[0]]
-        expect_total(page, left, limits.removal)
+        expect_total(lab, page, left, limits.removal)
         picture("one-removed")
 
     assert rows[names[0]] > 0
     assert load.summary["held"]["alive_at_end"] == left - before
-    expect_total(page, before, limits.connect)
+    expect_total(lab, page, before, limits.connect)
 
 
 def workers(lab: Lab) -> int:
@@ -115,6 +115,7 @@ def seen_reloads(lab: Lab) -> int:
 
 def test_reloads_are_counted(lab: Lab, fleet: Fleet, page: Page) -> None:
     """The page counts every worker that HAProxy's master starts, and names the one at work in its log."""
+    limits = lab.topology.deadlines
     fleet.serve()
     begun, started = seen_reloads(lab), workers(lab)
 
@@ -124,7 +125,7 @@ def test_reloads_are_counted(lab: Lab, fleet: Fleet, page: Page) -> None:
     wait_for(
         lambda: (shown(page.locator("#reloads")) - begun, workers(lab) - started),
         until=lambda seen: seen[0] == seen[1] >= 2,
-        within=lab.topology.deadlines.reload + REFRESH,
+        within=limits.reload + limits.page,
         what="a page that counts as many reloads as HAProxy made, two or more",
     )
     newest = page.locator("#events li", has_text="HAProxy reloaded").first
@@ -151,7 +152,7 @@ def test_a_new_leader_is_shown(lab: Lab, page: Page, deposed: Node, picture: Pic
     new = wait_for(
         lambda: leader.text_content() or "",
         until=lambda name: name in others,
-        within=limits.election + REFRESH,
+        within=limits.election + limits.page,
         what=f"a leader other than {deposed.name}",
     )
     followed = {server.agent.leader().partition(":")[0] for server in others.values()}
@@ -192,12 +193,12 @@ def test_a_lost_monitor_is_said(lab: Lab, page: Page, monitor: partial[str], pic
 def test_control_a_frozen_monitor_shows_no_new_row(
     lab: Lab, fleet: Fleet, page: Page, monitor: partial[str]
 ) -> None:
-    """The test of rows can fail: while the monitor is frozen a launched service has none."""
+    """The test of rows can fail: while the monitor is frozen a launched service gets none in that time."""
     expect(page.locator("#live")).to_have_text("● live")
     monitor("kill", "--signal=STOP", "monitor")
     fleet.launch()
 
     with pytest.raises(AssertionError):
-        expect_rows(lab, page, REFRESH)
+        expect_rows(lab, page, lab.topology.deadlines.discovery)
     monitor("kill", "--signal=CONT", "monitor")
     expect_rows(lab, page, lab.topology.deadlines.connect)

@@ -6,8 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-from .rig import Fep, Handler, Loop, Network
+from .browser import FLAGS, Show, opened
+from .rig import Fep, Handler, Loop, Network, binary
+from .scene import Begin, Scene
 from .stack import Cluster, Haproxy, Monitor
 
 if TYPE_CHECKING:
@@ -83,3 +86,32 @@ def stage(network: Network, servers: Cluster, loop: Loop, tmp_path: Path) -> Ite
         yield Stage(network, servers, loop, cleanup, tmp_path)
     servers.heal()
     servers.clear()
+
+
+@pytest.fixture
+def begin(loop: Loop) -> Iterator[Begin]:
+    """Return what begins a scene, so many seconds ago."""
+    with ExitStack() as cleanup:
+
+        def start(seconds: int) -> Scene:
+            scene = Scene(loop, seconds)
+            cleanup.callback(scene.close)
+            return scene
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return the machine's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser: Browser) -> Iterator[Show]:
+    """Return what opens the page at an address, with a colour scheme and a size."""
+    with ExitStack() as pages:
+        yield lambda url, **how: pages.enter_context(opened(browser, url, **how))

@@ -1,84 +1,20 @@
-"""The page in a real browser, fed by a monitor of real parts.
-
-With MONITOR_SCREENSHOTS=FOLDER the states are kept there as pictures.
-"""
+"""The page in a real browser, fed by a monitor of real parts."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-from collections.abc import Callable
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect
 
-from .rig import binary, wait_for
+from .browser import LONG, PHONE, ROOM, Show, check_access, picture
+from .rig import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import Stage
-    from .stack import Monitor
-
-Show = Callable[..., Page]
-AXE = resources.files("axe_playwright_python") / "axe.min.js"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ROOM: ViewportSize = {"width": 1440, "height": 900}
-LONG = 15000  # ms, for elections
-PHONE: ViewportSize = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Return the machine's Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def show(browser: Browser, stage: Stage) -> Show:
-    """Return what opens a monitor's page; it fails the test when the page asks anybody but its monitor."""
-
-    def start(monitor: Monitor, scheme: str = "light", size: ViewportSize = ROOM) -> Page:
-        context = browser.new_context(viewport=size, color_scheme="dark" if scheme == "dark" else "light")
-        page = context.new_page()
-        asked: set[str] = set()
-        complaints: list[str] = []
-        page.on("request", lambda request: asked.add(re.sub(r"(?<=[^/:])/.*", "", request.url)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(monitor.url)
-
-        def finish() -> None:
-            context.close()
-            assert asked == {monitor.url}
-            assert [text for text in complaints if "net::ERR_" not in text] == []
-
-        stage.cleanup.callback(finish)
-        return page
-
-    return start
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a picture of the page, if somebody wants it."""
-    if folder := os.environ.get("MONITOR_SCREENSHOTS"):
-        page.screenshot(path=Path(folder, f"{name}.png"), full_page=page.viewport_size == PHONE)
 
 
 def row(page: Page, name: str) -> dict[str, str]:
@@ -101,7 +37,7 @@ def test_rows_appear_and_add_up(stage: Stage, show: Show) -> None:
     """Instances get rows, connections through HAProxy add up, a removed instance loses its row."""
     feps = [stage.launch() for _ in range(4)]
     haproxy = stage.balance(*feps)
-    page = show(stage.watch(f"--haproxy={haproxy.url}"))
+    page = show(stage.watch(f"--haproxy={haproxy.url}").url)
     expect(page.get_by_text("No instance is registered")).to_be_visible()
     stage.cluster.add(*feps)
     expect(page.locator("#rows .name")).to_have_text(["fep.1", "fep.2", "fep.3", "fep.4"])
@@ -126,7 +62,7 @@ def test_silence_is_seen(stage: Stage, show: Show) -> None:
     dead, well = stage.launch(), stage.launch()
     dead.connections, well.connections = 7, 8
     stage.cluster.add(dead, well)
-    page = show(stage.watch())
+    page = show(stage.watch().url)
     expect(page.locator("#total")).to_have_text("15")
     dead.stop()
     wait_for(lambda: row(page, "fep.1")["count"] == "?")
@@ -142,7 +78,7 @@ def test_servers_die_and_come_back(stage: Stage, show: Show) -> None:
     """The page shows the new leader, then that nobody leads, then that Consul is lost, then nothing wrong."""
     stage.cluster.add(stage.launch())
     old = stage.cluster.leader()
-    page = show(stage.watch())
+    page = show(stage.watch().url)
     expect(page.locator("#leader")).to_have_text(old.name)
     old.stop()
     expect(page.locator("#leader")).to_have_text(re.compile(f"server(?!{old.name[-1]})"), timeout=LONG)
@@ -167,7 +103,7 @@ def test_a_lost_monitor_is_seen(stage: Stage, show: Show) -> None:
     """A page whose monitor freezes or ends says that it is disconnected, and recovers by itself."""
     stage.cluster.add(stage.launch())
     monitor = stage.watch()
-    page = show(monitor)
+    page = show(monitor.url)
     expect(page.locator("#live")).to_have_text("● live")
     monitor.process.send(signal.SIGSTOP)
     try:
@@ -195,7 +131,7 @@ def test_names_are_text(stage: Stage, show: Show) -> None:
         "</script><script>alert(1)</script>",
         "é" * 90,
     ]
-    page = show(stage.watch(), size=PHONE)
+    page = show(stage.watch().url, size=PHONE)
     expect(page.get_by_text("No instance is registered")).to_be_visible()
     for name in names:
         stage.cluster.register(name, fep.echo_port, fep.info_port)
@@ -214,11 +150,8 @@ def test_everybody_can_read_it(stage: Stage, show: Show, scheme: str, size: View
     """Headings, tables, roles and contrast satisfy axe, light and dark; nothing scrolls sideways."""
     stage.cluster.add(stage.launch(), stage.launch())
     stage.cluster.register("fep.3", 1, 1, check="critical")
-    page = show(stage.watch(), scheme, size)
+    page = show(stage.watch().url, scheme=scheme, size=size)
     wait_for(lambda: row(page, "fep.3")["count"] == "?")
     expect(page.locator("#chart .band")).to_have_count(2)
     picture(page, scheme)
-    page.evaluate(AXE.read_text())
-    violations = page.evaluate("axe.run().then((r) => r.violations.map((v) => [v.id, v.nodes[0].html]))")
-    assert violations == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    check_access(page)

@@ -1,15 +1,17 @@
 // The chart: connections of the last minutes, one band an instance, one upon the other.
 
-import { byId, colour, duration, natural, nice, timeOfDay } from "./dom.js";
+import { colour } from "./colours.js";
+import { byId, draw, duration, natural, nice } from "./dom.js";
+import { marks, ROWS } from "./marks.js";
 
-const NS = "http://www.w3.org/2000/svg";
 const KEPT = 300; // samples, as many as the monitor keeps
 const SPANS = [60, 120, 300]; // samples that the chart is wide: it grows with what there is to show
 const BANDS = 12; // instances that have a band of their own; the others share one
 const REST = "others";
-const MARKS = { reload: "↻", leader: "★" };
-const MARGIN = { top: 22, right: 100, bottom: 20, left: 48 };
-const LABEL = 15; // px between two labels
+const MARGIN = { top: ROWS + 0.3, right: 1, bottom: 1.4, left: 3 }; // rem, and on the right the labels
+const LABEL = 1; // rem between two labels
+const LETTERS = 12; // of a label, at most
+const LETTER = 0.56; // rem that one is wide
 
 const compact = new Intl.NumberFormat("en", { notation: "compact" });
 
@@ -58,30 +60,45 @@ function forget() {
   }
 }
 
+// Returns the names in the chart, of those that have left, too.
+export const charted = () => new Set(series.keys());
+
 // Draws the chart.
 export function showChart(tree) {
   const svg = byId("chart");
   const box = { width: svg.clientWidth, height: svg.clientHeight };
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const span = SPANS.find((samples) => ticks.length <= samples) ?? SPANS.at(-1);
-  const bands = stack();
-  const top = nice(Math.max(1, ...(bands.at(-1)?.upper ?? [])));
-  const right = box.width - MARGIN.right;
-  const x = (index) => right - ((ticks.length - 1 - index) / span) * (right - MARGIN.left);
-  const y = (value) => box.height - MARGIN.bottom - (value / top) * (box.height - MARGIN.bottom - MARGIN.top);
+  const bands = stack(tree.instances);
+  const most = nice(Math.max(1, ...(bands.at(-1)?.upper ?? [])));
+  const letters = Math.max(LETTERS / 2, ...bands.map((band) => band.label.length));
+  const [left, right] = [MARGIN.left * rem, box.width - (MARGIN.right + LETTER * letters) * rem];
+  const [top, bottom] = [MARGIN.top * rem, box.height - MARGIN.bottom * rem];
+  const x = (index) => right - ((ticks.length - 1 - index) / span) * (right - left);
+  const y = (value) => bottom - (value / most) * (bottom - top);
+  const scale = (right - left) / (span * tree.interval);
   svg.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
   svg.replaceChildren(
-    ...bands.map((band) => draw(band, x, y)),
-    ...grid(x, y, top, right, span, tree.interval, box),
-    ...marks(tree.events, x, box),
-    ...labels(bands, y, right),
+    ...bands.map((band) => area(band, x, y)),
+    ...grid(x, y, most, { left, right, bottom }, span, tree.interval, rem),
+    ...marks(tree.events, (time) => x(sampleAt(time)), scale, rem, { start: times[0], top, bottom }),
+    ...labels(bands, y, { right, top }, rem),
   );
 }
 
-// Returns the bands from the bottom up, each with its lower and upper edge.
-function stack() {
-  const names = [...series.keys()].sort(natural.compare);
-  const own = names.length > BANDS ? names.slice(0, BANDS) : names;
-  const rest = names.slice(own.length);
+// Returns the index of the first sample that knew of what happened at a time.
+function sampleAt(time) {
+  const after = times.findIndex((sampled) => sampled >= time);
+  return after < 0 ? times.length - 1 : after;
+}
+
+// Returns the bands from the bottom up, each with its lower and upper edge. Who is there comes first to have a
+// band of its own; those that have left share one before.
+function stack(instances) {
+  const isGone = (name) => Number(!Object.hasOwn(instances, name));
+  const names = [...series.keys()].sort((a, b) => isGone(a) - isGone(b) || natural.compare(a, b));
+  const own = names.slice(0, BANDS).sort(natural.compare);
+  const rest = names.slice(BANDS);
   const layers = own.map((name) => ({ name, values: series.get(name), fill: colour(name) }));
   if (rest.length > 0) {
     const values = ticks.map((_, index) => rest.reduce((sum, name) => sum + (series.get(name)[index] ?? 0), 0));
@@ -89,62 +106,44 @@ function stack() {
   }
   let lower = ticks.map(() => 0);
   return layers.map((layer) => {
-    const band = { ...layer, lower, upper: layer.values.map((value, index) => lower[index] + (value ?? 0)) };
+    const label = layer.name.length > LETTERS ? `${layer.name.slice(0, LETTERS - 1)}…` : layer.name;
+    const band = { ...layer, label, lower, upper: layer.values.map((value, index) => lower[index] + (value ?? 0)) };
     lower = band.upper;
     return band;
   });
 }
 
-function make(tag, attributes, text = "") {
-  const node = document.createElementNS(NS, tag);
-  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-  node.textContent = text;
-  return node;
-}
-
-function draw(band, x, y) {
+function area(band, x, y) {
   const there = band.upper.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
   const back = band.lower.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).reverse();
-  const area = make("polygon", { class: "band", points: [...there, ...back].join(" ") });
-  area.style.setProperty("--series", band.fill);
-  return area;
+  const shape = draw("polygon", { class: "band", points: [...there, ...back].join(" ") });
+  shape.style.setProperty("--series", band.fill);
+  return shape;
 }
 
-function grid(x, y, top, right, span, interval, box) {
-  const lines = [0, top / 2, top].filter(Number.isInteger).flatMap((value) => [
-    make("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }),
-    make("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, compact.format(value)),
+function grid(x, y, most, { left, right, bottom }, span, interval, rem) {
+  const lines = [0, most / 2, most].filter(Number.isInteger).flatMap((value) => [
+    draw("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }),
+    draw("text", { x: left - 0.4 * rem, y: y(value) + 0.25 * rem, "text-anchor": "end" }, compact.format(value)),
   ]);
   const ages = [span, span / 2, 0].map((samples) => {
-    const place = { x: x(ticks.length - 1 - samples), y: box.height - 4, "text-anchor": "middle" };
-    return make("text", place, samples === 0 ? "now" : `−${duration(samples * interval)}`);
+    const place = { x: x(ticks.length - 1 - samples), y: bottom + 1.1 * rem, "text-anchor": "middle" };
+    return draw("text", place, samples === 0 ? "now" : `−${duration(samples * interval)}`);
   });
   return [...lines, ...ages];
 }
 
-function marks(events, x, box) {
-  const shown = Object.values(events).filter((event) => event.kind in MARKS && event.time >= times[0]);
-  return shown.flatMap((event) => {
-    const after = times.findIndex((time) => time >= event.time);
-    const place = x(after < 0 ? times.length - 1 : after);
-    const line = make("line", { class: "mark", x1: place, x2: place, y1: MARGIN.top, y2: box.height - MARGIN.bottom });
-    const sign = make("text", { class: "sign", x: place, y: MARGIN.top - 6 }, MARKS[event.kind]);
-    sign.append(make("title", {}, `${timeOfDay(event.time)} ${event.text}`));
-    return [line, sign];
-  });
-}
-
 // Returns the names beside their bands, as far apart as they need to be to be read.
-function labels(bands, y, right) {
+function labels(bands, y, { right, top }, rem) {
   const last = ticks.length - 1;
   const height = (band) => y(band.lower[last]) - y(band.upper[last]);
-  const least = bands.length > BANDS ? LABEL : 1;
-  const present = bands.filter((band) => height(band) >= least);
+  const present = bands.filter((band) => height(band) >= 1);
+  const least = present.length > BANDS ? 0.7 * LABEL * rem : 1;
   let free = Infinity;
-  return present.flatMap((band) => {
-    const middle = y((band.lower[last] + band.upper[last]) / 2) + 4;
-    const place = Math.min(middle, free - LABEL);
+  return present.filter((band) => height(band) >= least).flatMap((band) => {
+    const middle = y((band.lower[last] + band.upper[last]) / 2) + 0.25 * rem;
+    const place = Math.min(middle, free - LABEL * rem);
     free = place;
-    return place < MARGIN.top ? [] : [make("text", { class: "label", x: right + 8, y: place }, band.name)];
+    return place < top ? [] : [draw("text", { class: "label", x: right + 0.5 * rem, y: place }, band.label)];
   });
 }

@@ -10,6 +10,16 @@ export function element(tag, className = "", text = "") {
   return node;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+// Returns a new element of a drawing with attributes and text.
+export function draw(tag, attributes, text = "") {
+  const node = document.createElementNS(SVG, tag);
+  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
+  node.textContent = text;
+  return node;
+}
+
 // Sets text, unless it is there already: what does not change is neither drawn nor read aloud again.
 export function setText(node, text) {
   if (node.textContent !== text) {
@@ -29,17 +39,6 @@ export function duration(seconds) {
 }
 
 export const natural = new Intl.Collator("en", { numeric: true });
-
-const SERIES = 8;
-const colours = new Map();
-
-// Returns the CSS colour of an instance: the same one in table and chart for as long as the page is open.
-export function colour(name) {
-  if (!colours.has(name)) {
-    colours.set(name, colours.size % SERIES);
-  }
-  return `var(--series-${colours.get(name)})`;
-}
 
 const STEPS = [1, 2, 3, 4, 6, 8, 10];
 

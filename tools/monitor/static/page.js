@@ -1,6 +1,7 @@
 // The page: what the stream says, shown.
 
-import { add, load, showChart } from "./chart.js";
+import { add, charted, load, showChart } from "./chart.js";
+import { keepColours } from "./colours.js";
 import { byId, element, natural, setText, timeOfDay } from "./dom.js";
 import { listen } from "./feed.js";
 import { showTable } from "./table.js";
@@ -50,6 +51,7 @@ function draw() {
   setText(byId("live"), "● live");
   showBanners(troubles(tree));
   showSummary(tree);
+  keepColours(Object.keys(tree.instances), charted());
   showTable(tree, isFresh);
   showChart(tree);
   showHosts(tree);

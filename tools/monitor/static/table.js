@@ -1,9 +1,11 @@
 // The table of services: one row an instance, changed in place.
 
-import { byId, colour, duration, element, natural, nice, setText, timeOfDay } from "./dom.js";
+import { colour } from "./colours.js";
+import { byId, duration, element, natural, nice, setText, timeOfDay } from "./dom.js";
 
 const MANY = 8;
 const CROWD = 24;
+const LONG = 12; // letters of a name: a longer one is smaller, and wraps
 const rows = new Map();
 
 // Shows the instances of `tree`; `isFirst` says that nothing among them is new.
@@ -38,7 +40,7 @@ function makeRow(name, isFirst) {
   head.scope = "row";
   const swatch = element("span", "swatch");
   const where = element("span", "where");
-  head.append(swatch, element("span", "name", name), where);
+  head.append(swatch, element("span", name.length > LONG ? "name long" : "name", name), where);
   const gauge = element("div", "gauge");
   const track = element("div", "track");
   const bar = element("div", "bar");
