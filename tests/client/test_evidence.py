@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import http.server
 import io
-import json
 import threading
 from itertools import accumulate, count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.client import behaviours as b
-from tools.client.accounts import Outcome
+from tests.client.commands import client
 from tools.client.backends import Server, distribution, parse_statistics
-from tools.client.history import History, merge
 from tools.client.live import Live
 from tools.client.options import Options
-from tools.client.plot import HEIGHT, WIDTH, svg
+from tools.client.plot import HEIGHT, TOP, WIDTH, svg
 from tools.client.run import run
 from tools.client.stop import Stop
 from tools.client.timeline import Row, Sample, Timeline
@@ -116,6 +114,19 @@ def test_plot_is_well_formed(numbers: list[tuple[int, int]], title: str) -> None
     assert all(0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT for x, y in points)
 
 
+def test_plot_of_a_run(port: int, tmp_path: Path) -> None:
+    """--plot leaves a picture with the target as its title, whose curve of held connections comes to all."""
+    picture = tmp_path / "run.svg"
+    code, output, _ = client("-c", 5, "--duration", 0.3, "--plot", picture, f"127.0.0.1:{port}")
+    drawn = ET.parse(picture).getroot()
+    held = drawn.find("{http://www.w3.org/2000/svg}polyline")
+
+    assert code == 0, output
+    assert drawn.attrib["aria-label"] == f"connections to 127.0.0.1:{port}"
+    assert held is not None
+    assert held.attrib["points"].split()[-1].endswith(f",{TOP:.1f}")
+
+
 def test_rates_are_a_second() -> None:
     """A row's rate is by the time since the row before, whatever that was."""
     first, second = rows_of(Sample(time=1.0, attempts=10), Sample(time=3.0, attempts=50))
@@ -154,57 +165,3 @@ def test_gone_stream_is_left_alone() -> None:
     live = Live(Gone())
     live.show(rows_of(Sample(time=1.0))[0])
     live.finish()
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a history."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12), min_size=1, max_size=4))
-def test_merged_history(
-    tmp_path_factory: pytest.TempPathFactory, shares: list[list[tuple[int, bool]]]
-) -> None:
-    """The histories of processes become one: in the order of time, each end with its own begin's number."""
-    folder = tmp_path_factory.mktemp("history")
-    parts = [folder / f"part.{process}" for process in range(len(shares))]
-    for process, (path, share) in enumerate(zip(parts, shares, strict=True)):
-        history, now = History(path, process), 0
-        for number, (took, well) in enumerate(share):
-            history.invoke(now, "open", number)
-            now += took
-            if well:
-                history.ok(now, "open", number)
-            else:
-                history.end(now, number, Outcome.REFUSED)
-        history.close()
-    merge(folder / "whole", parts)
-    records = read(folder / "whole")
-    begun = {record["number"]: record for record in records if record["record"] == "invoke"}
-    ended = {record["number"]: record for record in records if record["record"] == "completion"}
-
-    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
-    assert list(begun) == sorted(begun) == sorted(ended)
-    for number, record in begun.items():
-        process, connection = map(int, record["key"].split("."))
-        took, well = shares[process][connection]
-        assert ended[number]["time"] - record["time"] == took
-        assert ended[number]["result"] == ("ok" if well else "fail")
-
-
-def test_lost_connection_ends_all_that_is_under_way(tmp_path: Path) -> None:
-    """When a held connection is lost, its ping and its hold end as unknown, with the class."""
-    history = History(tmp_path / "history", 0)
-    history.invoke(1, "open", 7)
-    history.ok(2, "open", 7)
-    history.invoke(2, "hold", 7)
-    history.invoke(3, "ping", 7)
-    history.end(4, 7, Outcome.RESET_AFTER_DATA)
-    history.close()
-    ends = [record for record in read(tmp_path / "history") if record["time"] == 4]
-
-    assert [(end["number"], end["result"], end["error"]) for end in ends] == [
-        (3, "unknown", "reset_after_data"),
-        (2, "unknown", "reset_after_data"),
-    ]

@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from lab.waiting import wait_for
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
 from tools.client.options import Options
+from tools.client.report import to_text
 from tools.client.run import run
 from tools.client.stop import Stop
 
@@ -46,6 +49,7 @@ def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
         "local_error": 0,
     }
     assert summary["held"]["opened"] == summary["held"]["alive_at_end"] == 5
+    assert summary["held"]["unsent"] == 0
     assert summary["latency_ms"]["connect"]["count"] == 45
     assert summary["counters"]["client"]["TcpExt.TCPSynRetrans"] >= 0
 
@@ -84,17 +88,22 @@ def test_sources_take_turns() -> None:
     assert Counter(server.peers) == {"127.0.0.2": 5, "127.0.0.3": 5}
 
 
-def test_dead_process(port: int) -> None:
-    """A process of the run that dies makes the whole run a doubt, and does not hang it."""
-    process = start("-c", 4, "--procs", 2, "--duration", 2, f"127.0.0.1:{port}")
-    assert process.stderr
-    process.stderr.readline()
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    output, messages = process.communicate(timeout=LIMIT)
+def test_dead_process(tmp_path: Path) -> None:
+    """A process of the run that dies makes the run a doubt, but neither hangs it nor harms its history."""
+    history = tmp_path / "history"
+    with b.Server(b.echo) as server:
+        words = ("-c", 4, "--churn", "--rate", 400, "--procs", 2, "--history", history)
+        process = start(*words, f"127.0.0.1:{server.port}")
+        wait_for(lambda: len(server.peers), until=lambda seen: seen > 250, within=10)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        process.terminate()
+        output, messages = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 2, messages
     assert "process 0 died" in output
+    assert "Traceback" not in messages
+    assert all(json.loads(line)["time"] for line in history.read_text().splitlines())
 
 
 def test_counters_of_the_path(port: int, tmp_path: Path) -> None:
@@ -128,7 +137,7 @@ def test_help_teaches() -> None:
 
 def test_stream(port: int) -> None:
     """A program can read along: each second an object with the latencies since the last, then the summary."""
-    code, output, _ = client("--stream", "--churn", "--rate", 40, "--duration", 1.5, f"127.0.0.1:{port}")
+    code, output, _ = client("--stream", "--churn", "--rate", 40, "--duration", 1.4, f"127.0.0.1:{port}")
     *rows, summary = map(json.loads, output.splitlines())
     opens = sum(HdrHistogram.decode(row["first_reply"]).get_total_count() for row in rows)
 
@@ -138,9 +147,26 @@ def test_stream(port: int) -> None:
     assert rows[-1]["classes"] == summary["classes"]
 
 
+def test_rows_tell_the_last_moment(port: int) -> None:
+    """What happens right after a second's row is told in one more row: the last row has all attempts."""
+    report = run(Options(b.HOST, port, churn=True, rate=200.0, duration=1.05), Stop(), lambda _: None)
+
+    assert report.timeline[-1]["attempts"] == report.result.accounts.total
+    assert report.timeline[-1]["classes"] == report.to_json()["classes"]
+
+
+def test_unsent_pings_are_told(port: int) -> None:
+    """A client that is held up, here by whoever shows its rows, tells which pings it has not sent in time."""
+    options = Options(b.HOST, port, connections=10, interval=0.1, duration=0.3)
+    report = run(options, Stop(), lambda _: time.sleep(0.5))
+
+    assert 10 <= report.result.held.unsent <= 30
+    assert f", {report.result.held.unsent} never sent" in to_text(report)
+
+
 def test_reader_is_gone(port: int) -> None:
     """When nobody reads the stream any more the run ends."""
-    process = start("--stream", "--churn", "--rate", 40, "--duration", 60, f"127.0.0.1:{port}")
+    process = start("--stream", "-c", 2, f"127.0.0.1:{port}")
     assert process.stdout
     assert process.stderr
     with process:

@@ -78,6 +78,16 @@ class Loss(NamedTuple):
     retransmits: int | None
 
 
+class SlowConnect(NamedTuple):
+    """A connect that took a second or more, which a dropped SYN costs; times in nanoseconds as in Loss."""
+
+    time: int
+    kind: Kind
+    number: int
+    port: int
+    took: int
+
+
 @dataclass
 class Accounts:
     """What became of the attempts, by kind and class."""
@@ -87,6 +97,7 @@ class Accounts:
     reasons: Counter[str] = field(default_factory=Counter)
     losses: list[Loss] = field(default_factory=list)
     slow_connects: int = 0
+    slow: list[SlowConnect] = field(default_factory=list)
 
     def lose(self, loss: Loss) -> None:
         """Enter an attempt that ended in another class than ok; the first thousand are kept whole."""
@@ -94,6 +105,12 @@ class Accounts:
         self.reasons[f"{loss.outcome}: {loss.reason}"] += 1
         if len(self.losses) < KEPT_LOSSES:
             self.losses.append(loss)
+
+    def wait_long(self, connect: SlowConnect) -> None:
+        """Enter a slow connect, which is no loss; the first thousand are kept whole."""
+        self.slow_connects += 1
+        if len(self.slow) < KEPT_LOSSES:
+            self.slow.append(connect)
 
     def add(self, other: Accounts) -> None:
         """Enter what another process accounted for."""
@@ -103,6 +120,7 @@ class Accounts:
         self.reasons.update(other.reasons)
         self.losses = sorted(self.losses + other.losses)[:KEPT_LOSSES]
         self.slow_connects += other.slow_connects
+        self.slow = sorted(self.slow + other.slow)[:KEPT_LOSSES]
 
     def of(self, outcome: Outcome) -> int:
         """Return how many attempts of all kinds ended so."""

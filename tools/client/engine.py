@@ -54,6 +54,8 @@ class Engine:
         self.holder.start(self._started)
         with _no_garbage():
             self._loop(self._work)
+            now = clock()
+            self.holder.stop(min(now, self._stop_at or now))
             self._loop(self._drain)
         self._tell_the_rest(clock())
 

@@ -45,6 +45,7 @@ class Held:
     pings_ok: int = 0
     skipped: int = 0
     late: int = 0
+    unsent: int = 0
     seconds_to_open: float = 0.0
 
     def add(self, other: Held) -> None:
@@ -140,6 +141,12 @@ class Holder:
         self._turn = turn
         self.held.late += late
         self.held.pings_sent += pinged
+
+    def stop(self, now: int) -> None:
+        """Send no more; count the pings that are late by now and were not sent."""
+        end = (now - LATE - self._ring) * self._size // self._interval + 1 if self._size else 0
+        turns = range(self._turn, end)
+        self.held.unsent = sum(self._descriptor[turn % self._size] != _NONE for turn in turns)
 
     def _overdue(self, slot: int, now: int) -> None:
         """Count a turn that passes because the last answer has not come; give up when it is too late."""

@@ -12,7 +12,7 @@ import select
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .accounts import Kind, Loss, Outcome, classify
+from .accounts import Kind, Loss, Outcome, SlowConnect, classify
 from .histogram import LINEAR
 from .history import OPEN
 from .options import ALL, NONE
@@ -189,7 +189,9 @@ class Opener:
         attempt.connected = connected
         took = connected - attempt.started
         self._wire.connect.record(took // 1000)
-        self._wire.accounts.slow_connects += took >= SECOND
+        if took >= SECOND:
+            slow = SlowConnect(connected, attempt.kind, attempt.number, own_port(attempt.sock), took)
+            self._wire.accounts.wait_long(slow)
         descriptor = attempt.sock.fileno()
         self._replying[descriptor] = self._connecting.pop(descriptor)
 

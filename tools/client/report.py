@@ -55,6 +55,7 @@ class Report:
             "reasons": dict(accounts.reasons.most_common()),
             "losses": [loss._asdict() for loss in accounts.losses],
             "slow_connects": accounts.slow_connects,
+            "slow": [connect._asdict() for connect in accounts.slow],
             "held": held,
             "latency_ms": {
                 "connect": result.connect.summary(),
@@ -122,6 +123,7 @@ def _held_lines(report: Report) -> list[str]:
     if not held.wanted:
         return []
     pings = f"{held.pings_ok} of {held.pings_sent} ok, {held.skipped} skipped, {held.late} late"
+    pings += f", {held.unsent} never sent" if held.unsent else ""
     return [f"  held {held.opened} of {held.wanted}, alive at the end {held.alive}; pings {pings}"]
 
 

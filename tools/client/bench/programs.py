@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,16 @@ def _peak(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * KIB
     return 0.0
+
+
+def _await(port: int) -> None:
+    """Wait until somebody listens on `port`. Raises FailedError."""
+    deadline = time.monotonic() + OPENING
+    while time.monotonic() < deadline:
+        with suppress(ConnectionRefusedError), socket.create_connection((HOST, port)):
+            return
+        time.sleep(GLANCE)
+    raise FailedError(f"no server listens on port {port}")
 
 
 class Running:
@@ -96,8 +107,9 @@ class Programs:
         server = ["taskset", "-c", SERVER_CORE, str(self._folder / "server"), HOST]
         commands = [[*server, str(PORT)]] * count + [[*server, str(HTTP_PORT), "http"]]
         processes = [subprocess.Popen(command) for command in commands]
-        time.sleep(0.3)
         try:
+            for port in (PORT, HTTP_PORT):
+                _await(port)
             yield
         finally:
             for process in processes:
@@ -122,7 +134,6 @@ class Programs:
             "p99": sum(one["p99"] for one in found) / processes,
             "setup": max(one["setup"] for one in found),
             "setup_cpu": sum(one["setup_cpu"] for one in found),
-            "kept": done / (share * processes * self._seconds),
             "memory": sum(numbers["memory"] for _, numbers in ends),
         }
 
@@ -159,13 +170,14 @@ class Programs:
         rows = [row for row in summary["timeline"] if row["held"] == connections]
         if len(rows) < 2:
             raise FailedError(f"{connections} connections were not held: {summary['doubts']}")
+        held = summary["held"]
         pings = rows[-1]["pings_ok"] - rows[0]["pings_ok"]
         return {
             "cpu_per_ping": (rows[-1]["cpu"] - rows[0]["cpu"]) / pings * 1e6,
             "p99": summary["latency_ms"]["reply"]["p99"],
-            "setup": summary["held"]["seconds_to_open"],
+            "setup": held["seconds_to_open"],
             "setup_cpu": rows[0]["cpu"],
-            "kept": pings / (connections * (rows[-1]["time"] - rows[0]["time"])),
+            "missed": held["skipped"] + held["unsent"] + held["pings_sent"] - held["pings_ok"],
             "memory": memory,
         }
 
