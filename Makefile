@@ -1,6 +1,6 @@
 # Each target is one word; what it does is in tools/ and lab/. The README explains gate and test.
 .DEFAULT_GOAL := images
-.PHONY: gate heal test check unit up down clean images doctor monitor bench setup dev
+.PHONY: gate repeat heal test check unit up down clean images doctor monitor bench setup dev
 
 python := .venv/bin/python
 
@@ -10,6 +10,9 @@ depth := $(if $(QUICK),quick,$(if $(FULL),full,$(if $(SOAK),soak,standard)))
 
 gate: up ## the verdict: the suites on the running lab
 	tools/lab gate --depth=$(depth)
+
+repeat: up ## the gate N times (3) on an unchanged lab: are all verdicts equal?
+	tools/lab repeat $(or $(N),3) --depth=$(depth)
 
 heal: setup ## the running lab back into its good state, whatever was done to it
 	tools/lab heal

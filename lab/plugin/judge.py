@@ -79,9 +79,11 @@ class Judge:
         return report
 
     def _blame(self, entry: Entry, raised: pytest.ExceptionInfo[BaseException]) -> None:
-        broken = raised.errisinstance((AssertionError, pytest.fail.Exception))
+        said = str(raised.value)
+        hung = raised.errisinstance(pytest.fail.Exception) and said.startswith("Timeout ")
+        broken = raised.errisinstance((AssertionError, pytest.fail.Exception)) and not hung
         entry.outcome = max(entry.outcome, Outcome.BROKEN if broken else Outcome.UNKNOWN)
-        entry.reason = entry.reason or str(raised.value)
+        entry.reason = entry.reason or said
 
     def _keep(self, entry: Entry, report: pytest.TestReport, history: object) -> None:
         """Write the evidence. A host that does not answer takes a "broken" back: nobody can tell then."""

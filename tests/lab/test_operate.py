@@ -1,6 +1,10 @@
 """The command tools/lab, as the Makefile calls it."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 
 from lab.topology import ROOT
 from tools.operate.__main__ import COMMANDS
@@ -12,3 +16,31 @@ def test_every_command_of_the_makefile_exists() -> None:
 
     assert {"up", "forward"} <= called
     assert called <= COMMANDS.keys()
+
+
+PARENT = """
+import sys
+from tools.operate.__main__ import patiently
+sys.exit(patiently([sys.executable, "-c", sys.argv[1]]))
+"""
+CHILD = """
+import sys, time
+print("begun", flush=True)
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    time.sleep(1)  # longer than subprocess.run would let it live
+    sys.exit(10)
+"""
+
+
+def test_control_c_leaves_the_gate_its_time_to_heal() -> None:
+    """Ctrl-C, which a terminal sends to both, does not cut short the run that heals."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+    ) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == b"begun\n"
+        os.killpg(parent.pid, signal.SIGINT)
+
+        assert parent.wait(20) == 10

@@ -44,6 +44,10 @@ def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
         ("from lab.errors import LabError\ndef test_it(): raise LabError('no')", Outcome.UNKNOWN),
         ("def test_it(): raise OSError('gone')", Outcome.UNKNOWN),
         ("def test_it(): raise KeyboardInterrupt", Outcome.UNKNOWN),
+        (
+            "import pytest, time\n@pytest.mark.timeout(0.2)\ndef test_it(): time.sleep(5)",
+            Outcome.UNKNOWN,
+        ),
         ("import json\ndef test_it(): json.loads('<html>')", Outcome.UNKNOWN),
         ("from lab.errors import *\ndef test_it(): raise NotRunError('no power')", Outcome.OK),
         ("def test_it(): assert False\ndef test_b(): raise OSError('gone')", Outcome.UNKNOWN),

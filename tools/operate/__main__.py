@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -80,10 +81,20 @@ def gate(facts: Topology, options: argparse.Namespace) -> int:
         f"--junit-xml={folder}/junit.xml",
     ]
     words = [sys.executable, "-m", "pytest", "suites/", *reports, *options.words]
-    code = subprocess.run(fence.command(facts, *words), cwd=ROOT, check=False).returncode
+    code = patiently(fence.command(facts, *words))
     print(f"report: {ROOT}/runs/latest/ (verdict.json, report.html, junit.xml)")
     print("look around: vagrant ssh lb | vagrant ssh docker | scripts/query.sh there; end it: make down")
     return code
+
+
+def patiently(words: list[str]) -> int:
+    """Run a command and return its exit code; Ctrl-C is for the command, which heals before it ends."""
+    # A handler of our own, as what is ignored here would be ignored there, too.
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        return subprocess.run(words, cwd=ROOT, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def again(facts: Topology, options: argparse.Namespace) -> int:
