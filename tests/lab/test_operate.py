@@ -25,8 +25,8 @@ sys.exit(patiently([sys.executable, "-c", sys.argv[1]]))
 """
 CHILD = """
 import sys, time
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     time.sleep(30)
 except KeyboardInterrupt:
     time.sleep(1)  # longer than subprocess.run would let it live
