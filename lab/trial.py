@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 
 from lab.checks import (
     faults_took_effect,
@@ -15,7 +16,9 @@ from lab.checks import (
 )
 from lab.errors import LabError
 from lab.history import LEADER, OK, READ, SECOND, WRITE, Fault, History, Operation
+from lab.hosts import Lab, Node
 from lab.proof import Proof
+from lab.waiting import wait_for
 
 NO_LEADER = "No cluster leader"
 
@@ -87,3 +90,22 @@ def acknowledged(history: History, after: int, before: int) -> int:
     return sum(
         it.action == WRITE and it.result is OK and after < it.start < before for it in history.operations()
     )
+
+
+def successor(lab: Lab, old: Node, within: float) -> Node:
+    """Return the leader that the other servers name, once it is not `old`. Raises Unmet."""
+    others = [server for server in lab.servers if server is not old]
+    return wait_for(
+        lambda: lab.leader(others),
+        until=lambda it: it is not old,
+        within=within,
+        what=f"a leader after {old.name}",
+    )
+
+
+def succession(lab: Lab, old: Node, proof: Proof) -> Node:
+    """Wait for the successor of a leader that fell, hold the time to its bound (N2), and return it."""
+    limit, begun = lab.topology.deadlines.election, time.monotonic()
+    leader = successor(lab, old, limit)
+    proof.within("another leader", time.monotonic() - begun, limit, "N2")
+    return leader

@@ -14,31 +14,12 @@ from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.proof import Proof
-from lab.trial import hold_outages, judge, last_claim, leaderless_answers, outages
+from lab.trial import hold_outages, judge, last_claim, leaderless_answers, outages, succession, successor
 from lab.waiting import lapse, wait_for
 
 FROZEN = 30.0
 TRANSFERS = 10
 FAILED = 4
-
-
-def follow(lab: Lab, old: Node, within: float) -> Node:
-    """Return the leader that the others name, once it is not `old`."""
-    others = [server for server in lab.servers if server is not old]
-    return wait_for(
-        lambda: lab.leader(others),
-        until=lambda it: it is not old,
-        within=within,
-        what=f"a leader after {old.name}",
-    )
-
-
-def succession(lab: Lab, old: Node, proof: Proof) -> Node:
-    """Wait for a leader other than `old` among the others, hold the time to its bound, and return it."""
-    limit, begun = lab.topology.deadlines.election, time.monotonic()
-    leader = follow(lab, old, limit)
-    proof.within("another leader", time.monotonic() - begun, limit, "N2")
-    return leader
 
 
 @pytest.mark.parametrize(
@@ -131,7 +112,7 @@ def test_leadership_is_handed_over(lab: Lab, faults: Faults, proof: Proof) -> No
         for _ in range(TRANSFERS):
             old, begun = lab.leader(), time.monotonic()
             with faults.under(Transfer(old)):
-                follow(lab, old, limits.transfer)
+                successor(lab, old, limits.transfer)
                 proof.within(
                     "another leader", time.monotonic() - begun, limits.transfer, "Consul's own tests"
                 )

@@ -16,7 +16,7 @@ from lab.invariants import ALIVE, running
 from lab.kv import KvLoad
 from lab.load import Load
 from lab.proof import Proof
-from lab.trial import acknowledged, judge, last_claim, outages
+from lab.trial import acknowledged, judge, last_claim, outages, succession
 from lab.unit import Unit
 from lab.waiting import lapse, wait_for
 
@@ -35,17 +35,6 @@ def term(lab: Lab) -> int:
     return max(int(server.agent.raft()["term"]) for server in lab.servers)
 
 
-def election(lab: Lab, old: Node, proof: Proof) -> Node:
-    """Wait until the others have a leader, hold the time to its bound, and return it."""
-    others = [server for server in lab.servers if server is not old]
-    limit, begun = lab.topology.deadlines.election, time.monotonic()
-    found = wait_for(
-        lambda: lab.leader(others), until=lambda it: it is not old, within=limit, what="the majority's leader"
-    )
-    proof.within("the majority's leader", time.monotonic() - begun, limit, "N2")
-    return found
-
-
 def abdication(lab: Lab, old: Node, faults: Faults, proof: Proof) -> None:
     """Hold the time for which a leader without followers still called itself one to its lease."""
     limits = lab.topology.deadlines
@@ -58,7 +47,7 @@ def test_an_isolated_leader_steps_down(lab: Lab, faults: Faults, proof: Proof) -
     old = lab.leader()
     api = old.agent.api
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(isolate(old, lab.agents)):
-        election(lab, old, proof)
+        succession(lab, old, proof)
         wait_for(
             old.agent.raft, lambda raft: raft["state"] != "Leader", within=5, what="the old one's abdication"
         )
@@ -109,7 +98,7 @@ def test_a_leader_heard_one_way_is_replaced(lab: Lab, faults: Faults, proof: Pro
     old, others = lab.leader(), [node for node in lab.agents if node is not lab.leader()]
     cut = one_way(others, [old]) if direction == "deaf" else one_way([old], others)
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(cut):
-        election(lab, old, proof)
+        succession(lab, old, proof)
         lapse(3, "the old one's abdication")
 
     abdication(lab, old, faults, proof)
