@@ -46,7 +46,7 @@ class KvLoad:
     """The load, while the body of a `with` goes on.
 
     Writers and `?consistent` readers go through `agents`; each server is asked for `?stale` reads and whether
-    it leads. At the end every request that was begun has ended, and each key has been read once more.
+    it leads. At the end every request that was begun has ended, and each key is written and read once more.
     """
 
     def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
@@ -94,7 +94,8 @@ class KvLoad:
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
-                await asyncio.gather(*(self._operate(it) for it in streams[KEYS : 2 * KEYS]))
+                for streams_of_round in (streams[:KEYS], streams[KEYS : 2 * KEYS]):
+                    await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error

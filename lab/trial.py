@@ -36,7 +36,8 @@ def judge(proof: Proof, history: History) -> None:
 def outages(history: History, action: str) -> list[float]:
     """Return, for each fault of the history, the longest time in seconds without a good answer to `action`.
 
-    A gap is the fault's own when it overlaps the time from its injection to its recovery.
+    A gap is the fault's own when it overlaps the time from its injection to its recovery. Raises LabError
+    when no good answer came after that.
     """
     asked = [it for it in history.operations() if it.action == action]
     found = [(gap.start, gap.end, gap.length / SECOND) for gap in gaps(asked) if not gap.open]

@@ -55,6 +55,12 @@ def test_the_outage_is_that_of_the_fault() -> None:
     assert outages(kill(), WRITE) == [2.5]
 
 
+def test_an_outage_without_end_is_none() -> None:
+    """When no write succeeds after the fault nobody can tell how long it took."""
+    with pytest.raises(LabError, match="no write succeeded after it"):
+        outages(record((1, "w"), (2, "injected"), (3, "n")), WRITE)
+
+
 def test_an_outage_beyond_its_limit_fails() -> None:
     """It is held to the limit, and to none that it keeps."""
     history = kill()
