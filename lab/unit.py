@@ -33,8 +33,8 @@ class Unit:
         return str(said.stdout).startswith("T")
 
     def start(self) -> None:
-        """Start the agent; it may need seconds until it answers."""
-        self.node.run("sudo", "systemctl", "start", NAME)
+        """Start the agent, though systemd gave it up; it may need seconds until it answers."""
+        self._root(f"systemctl reset-failed {NAME} 2>/dev/null; systemctl start {NAME}")
 
     def stop(self) -> None:
         """End the agent by SIGTERM, which is no leave: its data and its place in the cluster stay."""
@@ -73,6 +73,15 @@ class Unit:
     def read(self, path: str) -> str:
         """Return a file below the data directory. Raises CommandError when there is none."""
         return self.node.run("sudo", "cat", f"{self.data}/{path}")
+
+    def has(self, pattern: str) -> bool:
+        """Return whether a file below the data directory fits a pattern of the shell."""
+        script = f"cd {shlex.quote(self.data)} && {{ ls -d {pattern} 2>/dev/null || true; }}"
+        return bool(self.node.run("sudo", "sh", "-c", script))
+
+    def remove(self, path: str) -> None:
+        """Remove a file below the data directory, if it is there."""
+        self._root(f"rm -f {shlex.quote(f'{self.data}/{path}')}")
 
     def write(self, path: str, text: str) -> None:
         """Write a file below the data directory, owned by the agent."""
