@@ -85,9 +85,7 @@ class Ledger:
         return int(answer.json()["Results"][0]["KV"]["ModifyIndex"])
 
 
-def read(node: Node, prefix: str) -> dict[str, str]:
-    """Return every key below a prefix and its value, by one `?consistent` read. Raises LabError for none."""
-    _, entries = node.agent.api.kv.get(prefix, recurse=True, consistency="consistent")
-    if not entries:
-        raise LabError(f"{node.name}: nothing below {prefix}")
-    return {entry["Key"]: entry["Value"].decode() for entry in entries}
+def read(node: Node, prefix: str, mode: str = "consistent") -> dict[str, str]:
+    """Return every key below a prefix and its value, by one `?consistent` or `?stale` read."""
+    _, entries = node.agent.api.kv.get(prefix, recurse=True, consistency=mode)
+    return {entry["Key"]: entry["Value"].decode() for entry in entries or ()}

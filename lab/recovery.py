@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FOUND = "found peers.json file, recovering Raft configuration..."
 DELETED = "deleted peers.json file after successful recovery"
 LEADS = "cluster leadership acquired"
+NODE_ID = "node-id"
+PEERS_INFO = "raft/peers.info"
+RAFT_STATE = ("raft/wal/*", "raft/raft.db", "raft/snapshots/*")
 # A server that was last seen too long ago refuses to start; without this file it does not ask.
 LAST_SEEN = "server_metadata.json"
 ALIVE = 1
@@ -181,14 +184,15 @@ def survey(unit: Unit, rpc_port: int) -> Survivor:
     Raises LabError when the host cannot be asked.
     """
     configuration = unit.configuration()
+    there = unit.files(NODE_ID, PEERS_INFO, FILE, *RAFT_STATE)
     return Survivor(
         name=unit.name,
-        node_id=unit.read("node-id") if unit.has("node-id") else "",
+        node_id=unit.read(NODE_ID) if NODE_ID in there else "",
         address=advertised(configuration, unit.node.address),
         rpc_port=configuration.get("ports", {}).get("server", rpc_port),
-        peers_info=unit.has("raft/peers.info"),
-        raft_state=any(unit.has(f"raft/{it}") for it in ("wal/*", "raft.db", "snapshots/*")),
-        peers_json=unit.read(FILE) if unit.has(FILE) else None,
+        peers_info=PEERS_INFO in there,
+        raft_state=bool(there - {NODE_ID, PEERS_INFO, FILE}),
+        peers_json=unit.read(FILE) if FILE in there else None,
         running=bool(unit.pid()),
     )
 
@@ -219,7 +223,7 @@ def overdue(unit: Unit, limit: float) -> str:
 
     Raises LabError when its host cannot be asked.
     """
-    if not unit.has(LAST_SEEN):
+    if not unit.files(LAST_SEEN):
         return ""
     away = float(unit.now()) - json.loads(unit.read(LAST_SEEN))["last_seen_unix"]
     return refusal(unit.name, f"{unit.data}/{LAST_SEEN}", away, limit)
@@ -232,7 +236,8 @@ def refusal(name: str, file: str, away: float, limit: float) -> str:
     return (
         f"{name}: was last seen {away / DAY:.1f} days ago and refuses to start after {limit / DAY:g} "
         f"(server_rejoin_age_max). If its whole cluster was off as long, on {name}: sudo rm {file}; "
-        f"sudo systemctl reset-failed {NAME}; sudo systemctl start {NAME}. "
+        f"sudo systemctl kill --signal=KILL {NAME}; sudo systemctl restart {NAME} (for a minute it heeds no "
+        "other signal). "
         "If the others went on without it, empty its data directory instead."
     )
 
@@ -252,7 +257,7 @@ def _told(it: Survivor) -> str:
 def _missing(unit: Unit, since: str, wanted: Sequence[str]) -> list[str]:
     """Return what is lacking of a recovery that is done."""
     said = unit.journal(since)
-    return [line for line in wanted if line not in said] + ([f"{FILE} is there"] if unit.has(FILE) else [])
+    return [line for line in wanted if line not in said] + ([f"{FILE} is there"] if unit.files(FILE) else [])
 
 
 def _strangers(leader: Node, survivors: Iterable[Survivor]) -> list[str]:

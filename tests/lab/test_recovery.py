@@ -53,4 +53,4 @@ def test_a_server_that_was_away_for_too_long_is_named_with_the_remedy() -> None:
     """Consul would refuse to start; the sentence holds the commands of the runbook."""
     reason = refusal("server1", "/data/server_metadata.json", 8 * DAY, LIMIT)
     assert reason.startswith("server1: was last seen 8.0 days ago and refuses to start after 7 ")
-    assert "sudo rm /data/server_metadata.json; sudo systemctl reset-failed consul" in reason
+    assert "sudo rm /data/server_metadata.json; sudo systemctl kill --signal=KILL consul;" in reason
