@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import fence, ownership
+from lab.errors import LabError
+from lab.hosts import Lab, Node
+from lab.recovery import overdue
 from lab.topology import ROOT, Topology
+from lab.unit import Unit
 
 GIB = 1 << 30
 DISK = 6 * GIB
@@ -56,6 +60,22 @@ def _asked(check: Callable[[Topology], Finding], topology: Topology) -> Finding:
             "see the message; the lab may work all the same",
             fatal=False,
         )
+
+
+def visit(lab: Lab) -> list[Finding]:
+    """Return the findings on the servers of a lab whose hosts run."""
+    return [_last_seen(server, lab.topology.deadlines.rejoin_age) for server in lab.servers]
+
+
+def _last_seen(server: Node, limit: float) -> Finding:
+    """Return whether a server was away for so long that it does not start."""
+    question = f"{server.name} away for too long?"
+    try:
+        server.reach()
+        reason = overdue(Unit(server), limit)
+    except LabError as error:
+        return Finding(question, f"could not be asked: {error}", "see the message", fatal=False)
+    return Finding(question, "yes" if reason else "no", reason)
 
 
 def _root(_: Topology) -> Finding:

@@ -169,6 +169,9 @@ class Deadlines:
     resync: float
     reconverge: float
     recovery: float
+    stabilisation: float
+    anti_entropy: float
+    rejoin_age: float
 
 
 @dataclass(frozen=True)

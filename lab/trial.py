@@ -41,14 +41,13 @@ def outages(history: History, action: str) -> list[float]:
     """
     asked = [it for it in history.operations() if it.action == action]
     found = [(gap.start, gap.end, gap.length / SECOND) for gap in gaps(asked) if not gap.open]
-    return [
-        max(
-            length
-            for start, end, length in found
-            if start < (fault.recovered or end) and end > fault.injected
-        )
-        for fault in history.faults()
-    ]
+    lengths = []
+    for fault in history.faults():
+        own = [it for start, end, it in found if start < (fault.recovered or end) and end > fault.injected]
+        if not own:
+            raise LabError(f"{fault.name}: no {action} succeeded after it")
+        lengths.append(max(own))
+    return lengths
 
 
 def hold_outages(proof: Proof, history: History, limit: float, source: str) -> None:

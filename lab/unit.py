@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import CommandError
@@ -33,8 +35,8 @@ class Unit:
         return str(said.stdout).startswith("T")
 
     def start(self) -> None:
-        """Start the agent; it may need seconds until it answers."""
-        self.node.run("sudo", "systemctl", "start", NAME)
+        """Start the agent, though systemd gave it up; it may need seconds until it answers."""
+        self._root(f"systemctl reset-failed {NAME} 2>/dev/null; systemctl start {NAME}")
 
     def stop(self) -> None:
         """End the agent by SIGTERM, which is no leave: its data and its place in the cluster stay."""
@@ -61,7 +63,7 @@ class Unit:
             raise CommandError(f"{self.name}: the agent runs; its data is not wiped under it")
         self._root(f"find {shlex.quote(self.data)} -mindepth 1 -delete")
 
-    @property
+    @functools.cached_property
     def data(self) -> str:
         """The agent's data directory."""
         return str(self.configuration()["data_dir"])
@@ -74,10 +76,26 @@ class Unit:
         """Return a file below the data directory. Raises CommandError when there is none."""
         return self.node.run("sudo", "cat", f"{self.data}/{path}")
 
+    def files(self, *patterns: str) -> set[str]:
+        """Return the files below the data directory that fit patterns of the shell."""
+        script = f"cd {shlex.quote(self.data)} && {{ ls -d {' '.join(patterns)} 2>/dev/null || true; }}"
+        return set(self.node.run("sudo", "sh", "-c", script).splitlines())
+
+    def remove(self, path: str) -> None:
+        """Remove a file below the data directory, if it is there."""
+        self._root(f"rm -f {shlex.quote(f'{self.data}/{path}')}")
+
     def write(self, path: str, text: str) -> None:
-        """Write a file below the data directory, owned by the agent."""
-        target = shlex.quote(f"{self.data}/{path}")
-        self._root(f"printf %s {shlex.quote(text)} > {target} && chown {NAME}: {target}")
+        """Write a file below the data directory, owned by the agent; so is the directory it lies in."""
+        target = Path(self.data, path)
+        there, file = shlex.quote(str(target.parent)), shlex.quote(str(target))
+        self._root(
+            f"mkdir -p {there} && printf %s {shlex.quote(text)} > {file} && chown {NAME}: {there} {file}"
+        )
+
+    def move(self, path: str, to: str) -> None:
+        """Give another name to a file or directory below the data directory."""
+        self._root(f"cd {shlex.quote(self.data)} && mv {shlex.quote(path)} {shlex.quote(to)}")
 
     def now(self) -> str:
         """Return the host's time, from which `journal` can be read."""
@@ -86,6 +104,15 @@ class Unit:
     def journal(self, since: str) -> str:
         """Return what the agent logged since a time that `now` returned."""
         return self.node.run("sudo", "journalctl", "--no-pager", f"--unit={NAME}", f"--since=@{since}")
+
+    def logged(self, since: str, words: str) -> float:
+        """Return when (Unix time) the agent first logged some words. Raises LookupError if it did not."""
+        command = f"journalctl --no-pager --output=short-unix --unit={NAME} --since=@{since}"
+        lines = self.node.run("sudo", *command.split()).splitlines()
+        times = [float(line.split()[0]) for line in lines if words in line]
+        if not times:
+            raise LookupError(f"{self.name}: not logged: {words}")
+        return times[0]
 
     def _root(self, script: str) -> None:
         self.node.run("sudo", "sh", "-c", script)

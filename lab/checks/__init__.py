@@ -6,6 +6,7 @@ of a history that is empty, or in which nothing succeeded, it *could not tell*.
 
 from lab.checks.availability import Gap, gaps, unavailability
 from lab.checks.cluster import accounts, equal_sets, faults_took_effect, one_leader_per_term, tally
+from lab.checks.cut import consistent_cut
 from lab.checks.registers import linearizable, lost_writes, stale_reads_advance
 from lab.checks.verdict import Outcome, Verdict, compose
 
@@ -15,6 +16,7 @@ __all__ = [
     "Verdict",
     "accounts",
     "compose",
+    "consistent_cut",
     "equal_sets",
     "faults_took_effect",
     "gaps",

@@ -10,6 +10,7 @@ from lab.faults.host import greets
 from lab.faults.network import TABLE
 from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
+from lab.recovery import LAST_SEEN
 from lab.spare import UNDO as NO_SPARE
 from lab.unit import Unit
 from lab.waiting import Unmet, wait_for
@@ -71,11 +72,12 @@ def _undo(lab: Lab, node: Node) -> None:
 
 
 def _agent(data: str) -> str:
-    """Return the shell words after which the agent goes on, on its own disk and with room there."""
+    """Return the shell words after which the agent goes on: on its own disk, with room, however long away."""
     return (
         f"systemctl kill --signal=CONT consul 2>/dev/null;"
         f"if mountpoint --quiet {data}; then systemctl stop consul; {restoration(data)}; fi;"
-        f"rm -f {data}/{FILLER}*; systemctl reset-failed consul 2>/dev/null; systemctl start consul"
+        f"rm -f {data}/{FILLER}* {data}/{LAST_SEEN};"
+        f"systemctl reset-failed consul 2>/dev/null; systemctl start consul"
     )
 
 

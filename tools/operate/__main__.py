@@ -8,16 +8,20 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab import fence, ownership, shell, topology
-from lab.doctor import Finding, examine
+from lab.doctor import Finding, examine, visit
 from lab.errors import LabError
 from lab.faults import heal
-from lab.hosts import Lab, Node
+from lab.hosts import Lab, Node, match
 from lab.machines import Machines
+from lab.peers import PeersError
+from lab.recovery import Recovery
 from lab.topology import ROOT, Topology
+from lab.waiting import Unmet
 from tools.operate import bench
 from tools.operate.repeat import repeat
 
@@ -56,8 +60,13 @@ def clean(facts: Topology, options: argparse.Namespace) -> int:
 
 
 def doctor(facts: Topology, _: argparse.Namespace) -> int:
-    """Ask every precondition; print question, answer and remedy."""
+    """Ask every precondition and, if it is up, the lab's servers; print question, answer and remedy."""
     findings = examine(facts)
+    if Machines.made() and ownership.running(facts):
+        try:
+            findings += visit(lab_of(facts, facts.hosts, Machines().ssh_config()))
+        except LabError as error:
+            findings.append(Finding("servers?", "could not be asked", str(error), fatal=False))
     show(findings)
     return int(any(not finding.ok and finding.fatal for finding in findings))
 
@@ -109,17 +118,43 @@ def again(facts: Topology, options: argparse.Namespace) -> int:
 
 def mend(facts: Topology, _: argparse.Namespace) -> int:
     """Bring the running lab into its good state, whatever was done to it."""
-    fence.enter(facts)
-    shell.install(facts.deadlines.command)
     machines = Machines()
-    nodes = {
-        host.name: Node(host, f"paramiko://{host.name}", facts, machines.ssh_config())
-        for host in facts.hosts.values()
-    }
-    for line in heal(Lab(facts, nodes), machines):
+    for line in heal(lab_of(facts, facts.hosts, machines.ssh_config()), machines):
         print(line, flush=True)
     print("the lab is healthy")
     return 0
+
+
+def recover(facts: Topology, options: argparse.Namespace) -> int:
+    """Let the servers that survived found the cluster again, by peers.json: its majority is lost for good."""
+    config = options.ssh_config or (Machines().ssh_config() if Machines.made() else None)
+    wanted = options.servers.split(",") if options.servers else [it.name for it in facts.with_role("server")]
+    lab = lab_of(facts, wanted, config)
+    recovery = Recovery(lab, lab.servers, say=lambda line: print(line, flush=True))
+    try:
+        for unit in recovery.units:
+            unit.node.reach()
+        if options.dry_run:
+            recovery.examine()
+            print("nothing was changed; without --dry-run they are stopped, get this file, and are started")
+        else:
+            recovery.run()
+            print("next: every other server starts with an empty data directory only, and joins as a new one")
+    except PeersError as refusal:
+        print(f"refused, and nothing was started:\n{refusal}", file=sys.stderr)
+        return 1
+    except Unmet as unmet:
+        print(f"started, but: {unmet}\nlook into: journalctl --unit=consul", file=sys.stderr)
+        return 1
+    return 0
+
+
+def lab_of(facts: Topology, specs: Iterable[str], config: Path | None) -> Lab:
+    """Return the hosts of some host specifications; a name alone is that of SSH's configuration."""
+    fence.enter(facts)
+    shell.install(facts.deadlines.command)
+    named = match(list(specs), facts)
+    return Lab(facts, {name: Node(facts.hosts[name], spec, facts, config) for name, spec in named.items()})
 
 
 def enter(facts: Topology, options: argparse.Namespace) -> int:
@@ -158,6 +193,7 @@ COMMANDS = {
     "gate": gate,
     "heal": mend,
     "repeat": again,
+    "recover": recover,
     "enter": enter,
     "forward": forward,
     "bench": measure,
@@ -178,6 +214,16 @@ def main() -> int:
         if function in {enter, gate, again}:
             command.add_argument(
                 "words", nargs=argparse.REMAINDER, metavar="WORD", help="a command, or pytest's options"
+            )
+        if function is recover:
+            command.add_argument(
+                "--servers",
+                metavar="HOST,...",
+                help="those that survived, as pytest's --hosts; all by default",
+            )
+            command.add_argument("--ssh-config", metavar="FILE", type=Path, help="how to log into them")
+            command.add_argument(
+                "--dry-run", action="store_true", help="only say what is found and would be done"
             )
         if function is measure:
             command.add_argument("--rounds", type=int, default=3, help="how often (3)")

@@ -1,0 +1,94 @@
+"""What every outage starts from: keys in the store, and a way to ask whether the cluster is whole again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from lab.hosts import Lab, Node
+from lab.ledger import read
+from lab.proof import Proof
+from lab.waiting import wait_for
+
+FAILED = 4
+KEYS = 100  # as many as Consul's own tests of a restored snapshot have
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Keys that were written before the outage, and their values."""
+
+    prefix: str
+    values: dict[str, str]
+
+    def add(self, node: Node, name: str) -> str:
+        """Write another key through a host's agent, and return it."""
+        key = f"{self.prefix}/{name}"
+        value = uuid.uuid4().hex
+        node.agent.api.kv.put(key, value)
+        self.values[key] = value
+        return key
+
+    def lacking(self, node: Node, mode: str = "consistent") -> dict[str, str]:
+        """Return the keys that a host's agent, asked so, does not have with their values."""
+        return dict(self.values.items() - read(node, self.prefix, mode).items())
+
+
+@pytest.fixture
+def stored(lab: Lab, undisturbed: None) -> Iterator[Stored]:
+    """KEYS keys in the store, which go with the test."""
+    keys = Stored(f"consul-demo/outage-{uuid.uuid4().hex[:8]}", {})
+    for number in range(KEYS):
+        keys.add(lab.docker, str(number))
+    yield keys
+    lab.docker.agent.api.kv.delete(keys.prefix, recurse=True)
+
+
+@pytest.fixture
+def all_vote(lab: Lab, proof: Proof) -> Callable[[str, float], None]:
+    """Wait until each server is a healthy voter with all data, and hold the time since `begun` to the limit.
+
+    N2 for an election, N5 for a failure to be seen, N7 for autopilot's patience with a new server.
+    """
+    limits = lab.topology.deadlines
+    allowed = limits.election + limits.members + limits.stabilisation
+
+    def wait(what: str, begun: float) -> None:
+        wait_for(lambda: lacking(lab), until=lambda found: not found, within=limits.recovery, what=what)
+        proof.within(what, time.monotonic() - begun, allowed, "N2 + N5 + N7")
+
+    return wait
+
+
+def lacking(lab: Lab) -> list[str]:
+    """Return what keeps the servers from being three healthy voters with all that was written so far.
+
+    The ids that are healthy voters of raft and no server's own, or the other way round, and the names of the
+    servers that have not applied yet what the leader had committed.
+    """
+    leader = lab.leader()
+    committed = int(leader.agent.raft()["commit_index"])
+    own = {server.agent.api.agent.self()["Config"]["NodeID"] for server in lab.servers}
+    health = leader.agent.api.operator.autopilot_health()["Servers"]
+    behind = [it.name for it in lab.servers if int(it.agent.raft()["applied_index"]) < committed]
+    return behind + sorted(own ^ {it["ID"] for it in health if it["Voter"] and it["Healthy"]})
+
+
+def follower(lab: Lab) -> Node:
+    """Return a server that does not lead."""
+    leader = lab.leader()
+    return next(server for server in lab.servers if server is not leader)
+
+
+def wait_until_failed(survivor: Node, lost: list[Node], within: float) -> None:
+    """Wait until gossip says that the lost servers are dead, as the procedure wants to have it confirmed."""
+    wait_for(
+        survivor.agent.members,
+        until=lambda members: all(members.get(server.name) == FAILED for server in lost),
+        within=within,
+        what="the lost servers seen as failed",
+    )

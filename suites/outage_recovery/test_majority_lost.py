@@ -1,0 +1,105 @@
+"""Two servers of three are lost for good, or all three have no power: the data comes back all the same."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lab.checks import gaps
+from lab.faults import Faults, PowerCut, Wipe
+from lab.history import OK, SECOND, WRITE, History
+from lab.hosts import Lab
+from lab.ledger import Ledger, read
+from lab.machines import Machines
+from lab.peers import PeersError
+from lab.proof import Proof
+from lab.recovery import FOUND, LEADS, Recovery
+from lab.unit import Unit
+from lab.waiting import wait_for
+
+from .conftest import Stored, follower, wait_until_failed
+
+STARTED = "Started consul.service"
+
+
+def acknowledged(history: History) -> dict[str, tuple[str | None, int]]:
+    """Return the value and index of each key whose write was acknowledged so far."""
+    return {
+        it.key: (it.value, it.index) for it in history.operations() if it.action == WRITE and it.result is OK
+    }
+
+
+@pytest.mark.destructive
+def test_the_last_server_carries_on_with_all_it_had(
+    lab: Lab, faults: Faults, proof: Proof, history: History, all_vote: Callable[[str, float], None]
+) -> None:
+    """O3: When two of three servers are lost for good, the third leads again with all that had reached it.
+
+    By `tools/lab recover`, which refuses until the others are known to be dead: before it there is no leader;
+    after it the log has the three lines of the procedure, peers.json is gone, every acknowledged write up to
+    the survivor's last index is there, and two fresh servers join.
+    """
+    survivor, limits = follower(lab), lab.topology.deadlines
+    lost = [server for server in lab.servers if server is not survivor]
+
+    with Ledger(lab, history, [lab.lb, lab.docker]) as ledger:
+        with faults.under(Wipe(*lost)):
+            last = int(survivor.agent.raft()["last_log_index"])
+            before = acknowledged(history)
+            recovery = Recovery(lab, [survivor], say=print)
+            with pytest.raises(PeersError, match=r"knows a leader|sees the server \w+ alive"):
+                recovery.run()
+            wait_until_failed(survivor, lost, limits.members)
+            assert survivor.agent.leader() == ""
+            recovered = recovery.run()
+            proof.within("leader after the restart", recovered.seconds, limits.election, "N2")
+            found = read(survivor, ledger.prefix)
+
+            begun = time.monotonic()
+            for server in lost:
+                Unit(server).start()
+            all_vote("two fresh servers vote", begun)
+        # Who knew the lost ones by name takes the fresh ones for dead until the next full exchange of gossip.
+        proof.within("and every agent sees them", time.monotonic() - begun, limits.recovery, "N19")
+        after = acknowledged(history)
+
+    reached = {key: value for key, (value, index) in before.items() if index <= last}
+    proof.note("acknowledged before", len(before))
+    proof.note("of these on the survivor", len(reached))
+    proof.note("writes away", max(gap.length for gap in gaps(history.operations())) / SECOND, "s")
+    assert reached
+    assert not reached.items() - found.items()
+    assert len(after) > len(before)
+    assert (
+        not {key: value for key, (value, _) in after.items() if key not in before}.items()
+        - read(lost[0], ledger.prefix, "stale").items()
+    )
+    lab.docker.agent.api.kv.delete(ledger.prefix, recurse=True)
+
+
+@pytest.mark.full
+@pytest.mark.destructive
+def test_three_servers_without_power_find_together_again(
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored, power: Machines
+) -> None:
+    """O4: Three servers that lost their power at once boot in any order and have every key, with no file."""
+    order = random.sample(lab.servers, len(lab.servers))
+    units = [Unit(server) for server in order]
+    since = units[0].now()
+
+    with faults.under(PowerCut(power, *order)):
+        for server in order[:2]:
+            power.boot(server.name)
+            server.hang_up()
+        leader = wait_for(
+            lambda: lab.leader(order[:2]), within=lab.topology.deadlines.recovery, what="a leader of two"
+        )
+        up = max(unit.logged(since, STARTED) for unit in units[:2])
+        led = Unit(leader).logged(since, LEADS)
+        proof.within("leader after the second is up", led - up, lab.topology.deadlines.election, "N2")
+
+    assert not stored.lacking(lab.docker)
+    assert not [unit.name for unit in units if FOUND in unit.journal(since)]

@@ -1,0 +1,84 @@
+"""One server of three is lost: the cluster goes on, and has three again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lab.faults import Faults, Kill, Wipe
+from lab.hosts import Lab, Node
+from lab.proof import Proof
+from lab.spare import Spare
+from lab.unit import Unit
+from lab.waiting import wait_for
+
+from .conftest import Stored
+
+
+def succeed(lab: Lab, lost: Node) -> Node:
+    """Return the leader that the others have, once they have one."""
+    others = [server for server in lab.servers if server is not lost]
+    return wait_for(
+        lambda: lab.leader(others),
+        until=lambda leader: leader is not lost,
+        within=lab.topology.deadlines.election,
+        what=f"a leader without {lost.name}",
+    )
+
+
+@pytest.mark.destructive
+@pytest.mark.parametrize("kind", [Kill, Wipe])
+def test_a_lost_server_is_back_at_its_address(
+    lab: Lab, faults: Faults, stored: Stored, all_vote: Callable[[str, float], None], kind: type[Kill]
+) -> None:
+    """O1: A lost server starts again, on its disk or an empty one, and votes with every key on its disk.
+
+    The lost one is the leader; a key that is written while it is away is there as well.
+    """
+    lost = lab.leader()
+
+    with faults.under(kind(lost)):
+        stored.add(succeed(lab, lost), "while away")
+        begun = time.monotonic()
+        Unit(lost).start()
+        all_vote("three healthy voters", begun)
+
+    assert not stored.lacking(lost, "stale")
+
+
+@pytest.mark.full
+@pytest.mark.destructive
+@pytest.mark.parametrize("forgotten_by", ["autopilot", "operator"])
+def test_a_lost_server_is_replaced_by_one_elsewhere(
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored, forgotten_by: str
+) -> None:
+    """O2: A lost server is forgotten by autopilot, or the operator, and one elsewhere votes instead."""
+    lost, limits = lab.leader(), lab.topology.deadlines
+    number = Unit(lost).read("node-id").strip()
+
+    with faults.under(Wipe(lost)):
+        begun = time.monotonic()
+        leader = succeed(lab, lost)
+        if forgotten_by == "operator":
+            leader.run("consul", "operator", "raft", "remove-peer", f"-id={number}")
+        wait_for(
+            lambda: [peer.node for peer in leader.agent.peers()],
+            until=lambda names: lost.name not in names,
+            within=limits.recovery,
+            what=f"raft without {lost.name}",
+        )
+        proof.within("forgotten", time.monotonic() - begun, limits.members + limits.stabilisation, "N5 + N7")
+
+        begun = time.monotonic()
+        with Spare(lab) as spare:
+            wait_for(
+                leader.agent.health,
+                until=lambda health: health.get(spare.name) and len(health) == len(lab.servers),
+                within=limits.recovery,
+                what=f"{spare.name} a healthy voter",
+            )
+            allowed = limits.election + limits.members + limits.stabilisation
+            proof.within("the new one votes", time.monotonic() - begun, allowed, "N2 + N5 + N7")
+            assert not stored.lacking(lab.client, "stale")
