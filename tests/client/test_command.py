@@ -80,6 +80,25 @@ def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
         run(Options(b.HOST, b.closed_port(), churn=True, rate=2000.0), Stop(), lambda _: None)
 
 
+def test_backlog_is_reckoned_with(port: int) -> None:
+    """More opens at once than a server of this machine may queue are warned of, with the setting to raise."""
+    backlog = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
+
+    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"127.0.0.1:{port}")
+
+    assert code == 0
+    assert f"warning: --concurrency {backlog + 1} is more than net.core.somaxconn {backlog}" in messages
+
+
+def test_ports_at_rest_are_warned_of(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A churn without pause is warned of ports that rest for a minute, where the kernel lets them rest."""
+    monkeypatch.setattr("tools.client.limits._reuses_ports", lambda _: False)
+    report = run(Options(b.HOST, port, churn=True, count=10), Stop(), lambda _: None)
+
+    assert len(report.warnings) == 1
+    assert "without net.ipv4.tcp_tw_reuse=1 or --source a long churn runs out of them" in report.warnings[0]
+
+
 def test_self_connect_is_refused() -> None:
     """A port of the range from which the kernel gives sources is refused on this machine itself."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
