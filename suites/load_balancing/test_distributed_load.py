@@ -64,7 +64,7 @@ def send(archive: bytes, node: Node) -> None:
     version = ".".join(platform.python_version_tuple()[:2])
     if f"Python {version}." not in (found := node.run("python3", "--version")):
         raise LabError(f"{node.name}: {found.strip()}, but Locust is installed here for Python {version}")
-    node.run("mkdir", "-p", FOLDER)
+    node.run("sh", "-c", f"rm -rf {FOLDER}; mkdir {FOLDER}")
     append = f'printf %s "$1" | base64 --decode >> {ARCHIVE}'
     for start in range(0, len(archive), CHUNK):
         node.run("sh", "-c", append, "sh", base64.b64encode(archive[start : start + CHUNK]).decode())
