@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client
 from tools.client.accounts import Kind
+from tools.client.command import main
 from tools.client.options import Options, UsageError
 from tools.client.report import doubts
 from tools.client.run import run
@@ -50,13 +52,23 @@ from tools.client.worker import Result
         (["-c", "3", "--json", "/no/such/place", "127.0.0.1:7000"], "/no/such/place: No such file"),
     ],
 )
-def test_wrong_use(arguments: list[str], message: str) -> None:
+def test_wrong_use(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be done is refused before the start, with exit code 2 and a sentence that says why."""
-    code, output, messages = client(*arguments)
+    code = main(Stop(), arguments)
+    output, messages = capsys.readouterr()
 
     assert code == 2
+    assert messages.startswith("client: ")
     assert message in messages
     assert output == ""
+
+
+def test_exit_code_of_wrong_use() -> None:
+    """The program ends with the code of its verdict, and says why in one line."""
+    code, output, messages = client("-c", "3", "no-such-host.invalid:7000")
+
+    assert (code, output) == (2, "")
+    assert re.fullmatch(r"client: no-such-host\.invalid: .*\n", messages)
 
 
 def test_descriptors_are_checked() -> None:
