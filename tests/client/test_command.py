@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client
 from tools.client.accounts import Kind
+from tools.client.command import main
 from tools.client.options import Options, UsageError
 from tools.client.report import doubts
 from tools.client.run import run
@@ -50,13 +52,23 @@ from tools.client.worker import Result
         (["-c", "3", "--json", "/no/such/place", "127.0.0.1:7000"], "/no/such/place: No such file"),
     ],
 )
-def test_wrong_use(arguments: list[str], message: str) -> None:
+def test_wrong_use(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be done is refused before the start, with exit code 2 and a sentence that says why."""
-    code, output, messages = client(*arguments)
+    code = main(Stop(), arguments)
+    output, messages = capsys.readouterr()
 
     assert code == 2
+    assert messages.startswith("client: ")
     assert message in messages
     assert output == ""
+
+
+def test_exit_code_of_wrong_use() -> None:
+    """The program ends with the code of its verdict, and says why in one line."""
+    code, output, messages = client("-c", "3", "no-such-host.invalid:7000")
+
+    assert (code, output) == (2, "")
+    assert re.fullmatch(r"client: no-such-host\.invalid: .*\n", messages)
 
 
 def test_descriptors_are_checked() -> None:
@@ -78,6 +90,25 @@ def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UsageError, match=r"tcp_tw_reuse=1, or use --source with \d addresses"):
         run(Options(b.HOST, b.closed_port(), churn=True, rate=2000.0), Stop(), lambda _: None)
+
+
+def test_backlog_is_reckoned_with(port: int) -> None:
+    """More opens at once than a server of this machine may queue are warned of, with the setting to raise."""
+    backlog = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
+
+    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"127.0.0.1:{port}")
+
+    assert code == 0
+    assert f"warning: --concurrency {backlog + 1} is more than net.core.somaxconn {backlog}" in messages
+
+
+def test_ports_at_rest_are_warned_of(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A churn without pause is warned of ports that rest for a minute, where the kernel lets them rest."""
+    monkeypatch.setattr("tools.client.limits._reuses_ports", lambda _: False)
+    report = run(Options(b.HOST, port, churn=True, count=10), Stop(), lambda _: None)
+
+    assert len(report.warnings) == 1
+    assert "without net.ipv4.tcp_tw_reuse=1 or --source a long churn runs out of them" in report.warnings[0]
 
 
 def test_self_connect_is_refused() -> None:

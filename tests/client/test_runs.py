@@ -54,6 +54,14 @@ def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
     assert summary["counters"]["client"]["TcpExt.TCPSynRetrans"] >= 0
 
 
+def test_steady_replies(port: int) -> None:
+    """Replies are counted apart from when nothing is left to open: slow ones meanwhile are not among them."""
+    options = Options(b.HOST, port, connections=4, ramp=0.4, interval=0.1, duration=0.8)
+    latencies = run(options, Stop(), lambda _: None).to_json()["latency_ms"]
+
+    assert 0 < latencies["steady"]["count"] < latencies["reply"]["count"]
+
+
 def test_processes(port: int, tmp_path: Path) -> None:
     """Several processes do what one would, with one summary and one history in the order of time."""
     history = tmp_path / "history"

@@ -24,7 +24,7 @@ from .stamp import difference
 from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 BATCH = 64
 LATE = SECOND // 100
@@ -282,9 +282,9 @@ class Holder:
             if sent:
                 self._end(slot, Outcome.LOCAL_ERROR, "interrupted")
 
-    def descriptors(self) -> list[int]:
-        """Return the descriptors of the living."""
-        return [descriptor for descriptor in self._descriptor if descriptor != _NONE]
+    def descriptors(self) -> Iterator[int]:
+        """Yield the descriptors of the living."""
+        return (descriptor for descriptor in self._descriptor if descriptor != _NONE)
 
     def account(self) -> None:
         """Enter the connections that have lived to the end as ok."""

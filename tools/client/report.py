@@ -62,6 +62,7 @@ class Report:
                 "first_reply": result.first_reply.summary(),
                 "reply": result.reply.summary(),
                 "corrected": result.corrected.summary(),
+                "steady": result.steady.summary(),
             },
             "tcp_info": {
                 "connections": result.connections.read,

@@ -4,7 +4,8 @@ It runs in a network namespace of its own (so it must be root), the server on co
 after the other, on core 1. What is compared is the client's own CPU time, and the ratio is taken within a
 round, because other work may run on the machine; times, that is latencies and the opening, need a quiet one.
 Peers that cannot be installed from Debian's packages are quoted from earlier measurements on such a machine.
-The result is Markdown on standard output; the exit code is 1 when a median misses its goal.
+The result is Markdown on standard output; the exit code is 1 when a median misses its goal, 2 when a program
+failed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from socket import create_connection
 from typing import TYPE_CHECKING
 
-from tools.client.bench.programs import CLIENT_CORE, HOST, PORT, Numbers, Programs
+from tools.client.bench.programs import CLIENT_CORE, HOST, PORT, FailedError, Numbers, Programs
 from tools.client.bench.tables import OURS, Comparison, Metric, Quoted, at_least, at_most
 from tools.client.kernel import Connections, read_own_counters
 
@@ -208,8 +209,12 @@ def main() -> int:
     prepare()
     where = f"{platform.platform()}, Python {platform.python_version()}"
     print(f"Rounds: {scale.rounds}, each program {scale.seconds:g} s; {where}.")
-    with tempfile.TemporaryDirectory() as folder:
-        missed = list(chain.from_iterable(compare(Programs(Path(folder), scale.seconds), scale)))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            missed = list(chain.from_iterable(compare(Programs(Path(folder), scale.seconds), scale)))
+    except FailedError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
     print("\n" + "\n".join(f"MISSED {goal}" for goal in missed) if missed else "\nAll goals are met.")
     return 1 if missed else 0
 
