@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
 from .rig import Fep, Loop, Network, wait_for
 from .stack import INFO, INTERVAL, NODE, Monitor, http
@@ -31,6 +32,20 @@ def test_services_come_count_and_go(stage: Stage) -> None:
     stage.cluster.remove("fep.1")
     monitor.wait("total", equals={"connections": 40, "answering": 1, "instances": 1})
     assert "fep.1 left" in monitor.texts()
+
+
+def test_curl_and_prometheus_get_the_numbers(stage: Stage) -> None:
+    """Plain text has a line an instance, as people count; metrics have a sample for each that answers."""
+    dead, two, ten = stage.launch(), stage.launch(), stage.launch()
+    two.connections, ten.connections = 7, 3
+    for name, fep in (("fep.10", ten), ("fep.2", two), ("fep.1", dead)):
+        stage.cluster.register(name, fep.echo_port, fep.info_port)
+    dead.stop()
+    monitor = stage.watch()
+    wait_for(lambda: http(monitor.url)[2] == "fep.1 unreachable\nfep.2 7\nfep.10 3\n")
+    families = text_string_to_metric_families(http(f"{monitor.url}/metrics")[2])
+    samples = [s for family in families for s in family.samples if s.name == "monitor_instance_connections"]
+    assert {(s.labels["instance"], s.value) for s in samples} == {("fep.2", 7), ("fep.10", 3)}
 
 
 def test_a_failing_check_is_shown(stage: Stage) -> None:

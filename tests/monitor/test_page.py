@@ -16,6 +16,13 @@ from .rig import wait_for
 if TYPE_CHECKING:
     from .conftest import Stage
 
+INSIDE = """(() => {
+  const edge = (part) => document.querySelector(part).getBoundingClientRect().right;
+  const isWhole = (node) => node.scrollWidth <= node.clientWidth + 1;
+  const isTableInside = edge("#services table") < edge("#services");
+  return isTableInside && [...document.querySelectorAll("#rows .name, #rows .where")].every(isWhole);
+})()"""
+
 
 def row(page: Page, name: str) -> dict[str, str]:
     """Return the texts of one instance's row; raises LookupError when it has none."""
@@ -122,7 +129,7 @@ def test_a_lost_monitor_is_seen(stage: Stage, show: Show) -> None:
 
 
 def test_names_are_text(stage: Stage, show: Show) -> None:
-    """A container may be called anything: its name is shown as it is, and nothing of it is run."""
+    """A container may be called anything: its name is shown as it is and whole, and nothing of it is run."""
     fep = stage.launch()
     names = [
         "<img src=x onerror=alert(1)>",
@@ -140,6 +147,9 @@ def test_names_are_text(stage: Stage, show: Show) -> None:
     assert shown == {name.replace(" ", "?") for name in names}
     assert page.locator("img, #rows script").count() == 0
     expect(page.locator("#instances")).to_have_text(str(len(names)))
+    for width in (PHONE["width"], 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(INSIDE)
     stage.cluster.remove("__proto__")
     expect(page.locator("#rows tr")).to_have_count(len(names) - 1)
     assert page.evaluate("Object.keys(Object.prototype).length") == 0

@@ -84,6 +84,15 @@ def test_a_browser_gets_the_page_and_curl_text(monitor: Monitor) -> None:
         assert (status, headers.get_content_type(), headers["Vary"]) == (200, form, "Accept")
 
 
+def test_no_answer_is_taken_for_a_page(monitor: Monitor) -> None:
+    """Names may hold HTML: every answer says its kind, and that it is not to be guessed."""
+    kinds = {"/": "text/plain", "/api/state": "application/json", "/api/history": "application/json"}
+    for path, kind in (kinds | {"/metrics": "text/plain"}).items():
+        status, headers, _ = ask(f"{monitor.url}{path}")
+        assert (status, headers.get_content_type()) == (200, kind)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_the_page_needs_nothing_from_elsewhere(monitor: Monitor) -> None:
     """The browser is forbidden to load anything from outside, and each file the page names is served here."""
     _, headers, page = ask(monitor.url, Accept=BROWSER)
@@ -95,13 +104,24 @@ def test_the_page_needs_nothing_from_elsewhere(monitor: Monitor) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/api", "/static/", "/static/../server.py", "/static/%2e%2e/server.py"]
+    "path",
+    [
+        "/nothing",
+        "/api",
+        "/events/",
+        "/static",
+        "/static/",
+        "/static/nothing",
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static//etc/passwd",
+    ],
 )
 def test_an_unknown_path_is_not_found(monitor: Monitor, path: str) -> None:
-    """What is not there, and what lies outside the page's folder, is 404 or forbidden, never shown."""
+    """What is not there is 404, and so is what lies outside the page's folder."""
     with closing(http.client.HTTPConnection(monitor.listen, timeout=10)) as connection:
         connection.request("GET", path)
-        assert connection.getresponse().status in {403, 404}
+        assert connection.getresponse().status == 404
 
 
 def test_nothing_can_be_written(monitor: Monitor) -> None:
@@ -132,7 +152,8 @@ def test_the_browsers_are_counted(monitor: Monitor) -> None:
     """A browser counts while it listens."""
 
     def browsers() -> float:
-        text = ask(f"{monitor.url}/metrics")[2]
+        _, headers, text = ask(f"{monitor.url}/metrics")
+        assert headers.get_param("version"), "Prometheus asks for the version of its format"
         families = text_string_to_metric_families(text)
         return next(s.value for family in families for s in family.samples if s.name == "monitor_browsers")
 

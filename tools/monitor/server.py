@@ -17,6 +17,8 @@ from .metrics import exposition
 from .negotiate import negotiate
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .hub import Hub
     from .state import State
 
@@ -42,7 +44,7 @@ class Pages:
 
     def application(self) -> web.Application:
         """Return the application with its routes."""
-        app = web.Application()
+        app = web.Application(middlewares=[_hide])
         app.on_response_prepare.append(_secure)
         app.router.add_get("/", self.root)
         app.router.add_get("/api/state", self.state)
@@ -99,3 +101,14 @@ class Pages:
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(SAFETY)
+
+
+@web.middleware
+async def _hide(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer that there is nothing where aiohttp says that it is forbidden: at the page's folder."""
+    try:
+        return await handler(request)
+    except web.HTTPForbidden:
+        raise web.HTTPNotFound from None
