@@ -53,8 +53,12 @@ KINDS: dict[str, Callable[[Lab], Fault]] = {
     "delay": lambda lab: Delay(lab.servers[:1], 50, lab.topology.network.gateway),
 }
 
+LONG = {"leave", "isolate"}  # a vote takes autopilot's 10 s, members lost on both sides gossip's 30
 
-@pytest.mark.parametrize("kind", KINDS)
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(it, marks=pytest.mark.full if it in LONG else ()) for it in KINDS]
+)
 def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind: str) -> None:
     """A fault comes through its four stages, and the cluster is whole again."""
     with faults.under(KINDS[kind](lab)):
@@ -64,6 +68,7 @@ def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind
     assert unrecovered(lab) == []
 
 
+@pytest.mark.full
 @pytest.mark.destructive
 @pytest.mark.parametrize("kind", [PowerCut, Reboot, Freeze])
 def test_a_host_is_struck_and_comes_back(
@@ -76,6 +81,7 @@ def test_a_host_is_struck_and_comes_back(
     proof.judge(faults_took_effect(faults.history))
 
 
+@pytest.mark.full
 @pytest.mark.destructive
 def test_a_wiped_server_is_a_new_one(lab: Lab, faults: Faults) -> None:
     """A server whose data is gone comes back under its name with another node-id."""

@@ -63,6 +63,7 @@ def test_an_isolated_leader_steps_down(lab: Lab, faults: Faults, proof: Proof) -
     judge(proof, faults.history)
 
 
+@pytest.mark.full
 def test_an_isolated_follower_returns_unnoticed(lab: Lab, faults: Faults, proof: Proof) -> None:
     """P2, P10: A follower cut off costs no write, and its return no election (pre-vote).
 
