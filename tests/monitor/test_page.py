@@ -61,7 +61,7 @@ def test_rows_appear_and_add_up(stage: Stage, show: Show) -> None:
     assert events(page)[0] == "fep.2 left"
     haproxy.reload()
     expect(page.locator("#reloads")).to_have_text("1")
-    expect(page.locator("#chart .sign")).to_contain_text("↻")
+    expect(page.locator("#chart .sign", has_text="↻")).to_have_count(1)
 
 
 def test_silence_is_seen(stage: Stage, show: Show) -> None:
