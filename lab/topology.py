@@ -162,6 +162,7 @@ class Deadlines:
     fault: float
     operation: float
     recovery: float
+    anti_entropy: float
 
 
 @dataclass(frozen=True)
