@@ -54,11 +54,19 @@ class Agent:
         peers = [Peer(s["Node"], s["Address"], s["Leader"], s["Voter"]) for s in servers]
         return sorted(peers, key=lambda peer: peer.node)
 
+    def configuration_index(self) -> int:
+        """Return the index in raft's log of the configuration that the leader goes by."""
+        return int(self.api.operator.raft_config()["Index"])
+
     def health(self) -> dict[str, bool]:
-        """Return autopilot's view, asked of the leader: voter's name -> healthy. Non-voters are left out."""
-        return {
-            s["Name"]: s["Healthy"] for s in self.api.operator.autopilot_health()["Servers"] if s["Voter"]
-        }
+        """Return autopilot's view, asked of the leader: voter's name -> healthy. Non-voters are left out.
+
+        Raises LookupError in the first seconds of a leader, whose autopilot has not looked at any server yet.
+        """
+        servers = self.api.operator.autopilot_health()["Servers"]
+        if not servers:
+            raise LookupError("autopilot has not looked at the servers yet")
+        return {server["Name"]: server["Healthy"] for server in servers if server["Voter"]}
 
     def raft(self) -> dict[str, str]:
         """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""

@@ -46,9 +46,10 @@ class Spare:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let it leave, and remove what is left."""
+        """Let it leave, remove what is left, and have every agent forget it."""
         self._node.shell.run(f"timeout 20 {BINARY} leave")
         self._root(f"{UNDO}; true")
+        forget(self._lab)
 
     def start(self) -> None:
         """Start it with what it has stored, if anything."""
@@ -83,3 +84,25 @@ class Spare:
 
     def _root(self, script: str) -> None:
         self._node.run("sudo", "sh", "-c", script)
+
+
+def forget(lab: Lab) -> None:
+    """Have every agent forget members that are no hosts of the lab: else they are listed for a day and more.
+
+    Raises Unmet when some agent still knows one after the deadline for dead members.
+    """
+    wait_for(
+        lambda: _strangers(lab),
+        until=lambda strangers: not strangers,
+        within=lab.topology.deadlines.members,
+        what="no member but the lab's own",
+    )
+
+
+def _strangers(lab: Lab) -> set[str]:
+    """Return the members that are no hosts of the lab, each told off."""
+    known = {name for node in lab.agents for name in node.agent.members()}
+    strangers = known - {node.name for node in lab.agents}
+    for name in strangers:
+        lab.leader().agent.api.agent.force_leave(name, prune=True)
+    return strangers

@@ -172,6 +172,7 @@ class Deadlines:
     stabilisation: float
     anti_entropy: float
     rejoin_age: float
+    anti_entropy: float
 
 
 @dataclass(frozen=True)

@@ -65,3 +65,24 @@ def wait_for(
             message = f"{what} did not come within {within:g} s; answers:\n" + "\n".join(seen[-SHOWN:])
             raise LabError(message) if silent else Unmet(message)
         time.sleep(PAUSE)
+
+
+def hold(
+    question: Callable[[], Answer],
+    until: Callable[[Answer], object] = bool,
+    *,
+    during: float,
+    what: str,
+) -> None:
+    """Ask `question` again and again for `during` seconds, and see to it that `until` accepts every answer.
+
+    Raises Unmet at the first answer that it does not accept; what the question raises is not caught. What was
+    held, and how long, is logged.
+    """
+    begun = time.monotonic()
+    while (elapsed := time.monotonic() - begun) < during:
+        answer = question()
+        if not until(answer):
+            raise Unmet(f"{what} did not hold for {during:g} s; after {elapsed:.2f} s: {answer!r}")
+        time.sleep(PAUSE)
+    LOG.debug("%s", what, extra={"seconds": during})

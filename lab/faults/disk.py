@@ -84,5 +84,4 @@ class Wipe(Kill):
     def inject(self) -> None:
         """Kill the agents and wipe their data."""
         super().inject()
-        for unit in self.units:
-            unit.wipe()
+        self.strike(Unit.wipe)

@@ -12,6 +12,8 @@ from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
 from lab.recovery import LAST_SEEN
 from lab.spare import UNDO as NO_SPARE
+from lab.spare import forget
+from lab.start import start_all
 from lab.unit import Unit
 from lab.waiting import Unmet, wait_for
 
@@ -55,6 +57,10 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     left = _ill(lab, lab.topology.deadlines.recovery)
     if left:
         raise LabError(left)
+    try:
+        forget(lab)
+    except Unmet as unmet:
+        raise LabError(str(unmet)) from unmet
 
 
 def _undo(lab: Lab, node: Node) -> None:
@@ -82,12 +88,20 @@ def _agent(data: str) -> str:
 
 
 def _found_anew(lab: Lab) -> None:
+    """Give the servers' data up, and found a cluster while the other agents are down.
+
+    Those would tell the new servers of the old ones, whose names and addresses they have: the leader would
+    take voters for replaced ones and remove them. HAProxy's side would wait for the old cluster's indexes.
+    """
+    clients = [Unit(node) for node in lab.agents if node.role != "server"]
     units = [Unit(server) for server in lab.servers]
+    for unit in clients:
+        unit.stop()
     for unit in units:
         unit.kill()
         unit.wipe()
-    for unit in units:
-        unit.start()
+    start_all([*lab.servers, *(unit.node for unit in clients)])
+    lab.lb.script("haproxy", "restart", deadline=lab.topology.deadlines.container)
 
 
 def _ill(lab: Lab, within: float) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 from lab.faults.cycle import Fault
 from lab.hosts import Node
 from lab.unit import Unit
@@ -20,8 +23,12 @@ class _Process(Fault):
 
     def heal(self) -> None:
         """Start the agents."""
-        for unit in self.units:
-            unit.start()
+        self.strike(Unit.start)
+
+    def strike(self, blow: Callable[[Unit], None]) -> None:
+        """Do the same to all agents at once."""
+        with ThreadPoolExecutor(len(self.units)) as pool:
+            list(pool.map(blow, self.units))
 
 
 class Kill(_Process):
@@ -30,9 +37,8 @@ class Kill(_Process):
     name = "kill -9"
 
     def inject(self) -> None:
-        """Kill the agents."""
-        for unit in self.units:
-            unit.kill()
+        """Kill the agents, all at once."""
+        self.strike(Unit.kill)
 
 
 class Terminate(_Process):
@@ -41,9 +47,8 @@ class Terminate(_Process):
     name = "SIGTERM"
 
     def inject(self) -> None:
-        """Stop the agents."""
-        for unit in self.units:
-            unit.stop()
+        """Stop the agents, all at once."""
+        self.strike(Unit.stop)
 
 
 class Leave(_Process):

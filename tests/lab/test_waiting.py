@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.errors import LabError
-from lab.waiting import Unmet, wait_for
+from lab.waiting import Unmet, hold, wait_for
 
 
 def test_the_accepted_answer_is_returned() -> None:
@@ -40,3 +40,30 @@ def test_a_mistake_in_the_question_is_not_retried() -> None:
     """A programming error comes out at once, as itself."""
     with pytest.raises(TypeError):
         wait_for(lambda: 1 + "1", within=5)  # type: ignore[operator]
+
+
+def test_what_holds_is_asked_all_the_time() -> None:
+    """The question is asked until the time is up, not once."""
+    answers = itertools.count()
+
+    hold(lambda: next(answers), until=lambda n: n < 100, during=0.2, what="a small number")
+
+    assert next(answers) > 2
+
+
+def test_what_ends_to_hold_is_unmet() -> None:
+    """The first other answer is told, with what should have held."""
+    answers = itertools.count()
+
+    with pytest.raises(Unmet, match=r"no leader did not hold for 5 s; after \d\.\d\d s: 3"):
+        hold(lambda: next(answers), until=lambda n: n < 3, during=5, what="no leader")
+
+
+def test_a_part_that_is_away_does_not_hold() -> None:
+    """Who cannot be asked has not said that it holds."""
+
+    def refused() -> bool:
+        raise ConnectionError("refused")
+
+    with pytest.raises(ConnectionError):
+        hold(refused, during=5, what="no leader")

@@ -1,0 +1,48 @@
+"""Servers that are started one after another, and when they have become a cluster that answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lab.unit import Unit
+from lab.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lab.hosts import Lab, Node
+
+
+def start(node: Node) -> float:
+    """Start an agent, wait until it answers, and return when it was told to start, on the monotonic clock."""
+    begun = time.monotonic()
+    Unit(node).start()
+    wait_for(node.agent.members, within=node.limits.fault, what=f"an answer of {node.name}, just started")
+    return begun
+
+
+def start_all(nodes: Sequence[Node]) -> list[float]:
+    """Start agents, each after the one before it answers; return when each was told to start."""
+    return [start(node) for node in nodes]
+
+
+def seconds_until(question: Callable[[], object], begun: float, within: float, what: str) -> float:
+    """Return how many seconds after `begun` the answer was true; `within` counts from now. Raises Unmet."""
+    wait_for(question, within=within, what=what)
+    return time.monotonic() - begun
+
+
+def agreed(lab: Lab) -> bool:
+    """Return whether every server names the same leader and lists the same voters: all servers.
+
+    The lists are asked for when all know a leader: a server that knows none holds such a question for longer
+    and longer pauses, so that its answer would come seconds after the leader did.
+    """
+    leaders = {server.agent.leader() for server in lab.servers}
+    if len(leaders) != 1 or "" in leaders:
+        return False
+    lists = {tuple(server.agent.peers()) for server in lab.servers}
+    voters = {tuple(peer.node for peer in peers if peer.voter) for peers in lists}
+    leading = [peer.leader for peers in lists for peer in peers]
+    return voters == {tuple(sorted(server.name for server in lab.servers))} and leading.count(True) == 1
