@@ -172,7 +172,6 @@ class Deadlines:
     stabilisation: float
     anti_entropy: float
     rejoin_age: float
-    anti_entropy: float
 
 
 @dataclass(frozen=True)
