@@ -35,6 +35,11 @@ def at_port(peers: Peers, port: int) -> Peers:
     return [peers[0] | {"address": f"{host}:{port}"}, *peers[1:]]
 
 
+def stranger(ports: Ports) -> dict[str, object]:
+    """Return the entry of a server that never was, at an address of documentation (RFC 5737)."""
+    return {"id": ANOTHER, "address": f"192.0.2.1:{ports.consul_rpc}", "non_voter": False}
+
+
 def mistakes(peers: Peers, ports: Ports) -> dict[str, str]:
     """Return a file for each mistake of promises.md 3.2 that a list can have, and what its refusal says."""
     first, *others = peers
@@ -48,7 +53,7 @@ def mistakes(peers: Peers, ports: Ports) -> dict[str, str]:
         f":{ports.consul_serf}, but its raft is at": at_port(peers, ports.consul_serf),
         f"the id {ANOTHER}, but its node-id is": [first | {"id": ANOTHER}, *others],
         "which survived": others,
-        "which did not survive": [*peers, {"id": ANOTHER, "address": "192.0.2.1:8300", "non_voter": False}],
+        "which did not survive": [*peers, stranger(ports)],
     }
     files = {why: json.dumps(entries) for why, entries in lists.items()}
     return files | {"is no JSON": json.dumps(peers)[:-1]}
@@ -194,7 +199,7 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     unit = Unit(fresh)
 
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Wipe(fresh)):
-        unit.write(FILE, json.dumps([{"id": ANOTHER, "address": "192.0.2.1:8300", "non_voter": False}]))
+        unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
         since, begun = unit.now(), time.monotonic()
         unit.start()
         wait_for(lambda: IGNORED in unit.journal(since), within=lab.topology.deadlines.fault, what=IGNORED)
