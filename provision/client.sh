@@ -1,5 +1,6 @@
 # Where the load comes from, and the monitor's page.
 
+reuse_ports
 tool client || true
 
 restart=

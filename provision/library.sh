@@ -30,6 +30,18 @@ copy() { # SOURCE FILE MODE: make FILE a copy of SOURCE; true when that was a ch
     content "$2" "$3" < "$1"
 }
 
+setting() { # NAME VALUE: a setting of the kernel, now and after each boot
+    echo "$1 = $2" | content "/etc/sysctl.d/90-$1.conf" || true
+    [ "$(sysctl --values "$1")" = "$2" ] && return
+    sysctl --quiet --write "$1=$2"
+    changed "$1 = $2"
+}
+
+reuse_ports() { # the port of a closed connection is free again after a second, not a minute
+    # With 23,000 ports of 28,000 at rest on the load's way, 256 opens at a time fell from 2,800 a second to 250.
+    setting net.ipv4.tcp_tw_reuse 1
+}
+
 with_role() { # ROLE: print the addresses of the hosts that have it, a line each
     for host in $DEMO_HOSTS; do
         IFS='=' read -r _ address role <<< "$host"

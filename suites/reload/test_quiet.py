@@ -1,0 +1,94 @@
+"""How often HAProxy reloads, and what a reload leaves behind: no more than the changes ask for."""
+
+import time
+
+import pytest
+
+from lab.errors import LabError
+from lab.fleet import Fleet
+from lab.hosts import Lab
+from lab.load import Load, front
+from lab.proof import Proof
+from lab.waiting import wait_for
+
+from .conftest import Twin
+
+RELOADS = 20
+IDLE = 200
+CHANGES, PACE = 101, 0.1  # an odd number leaves the twin listed
+
+
+def test_old_processes_end_with_their_connections(lab: Lab, twin: Twin, proof: Proof) -> None:
+    """H5: Of twenty reloads only the process that still holds a connection is left, and it ends with that."""
+    limit, left = lab.topology.deadlines.reload, 0
+    with Load(lab.client, front(lab), "-c", "1", seconds=120) as load:
+        wait_for(lambda: held(lab), lambda seen: seen == 1, within=10, what="the held connection")
+        for _ in range(RELOADS):
+            twin.reload()
+            wait_for(
+                lab.haproxy.old_workers, lambda pids: len(pids) == 1, within=limit, what="one old process"
+            )
+            left += 1
+
+    begun = time.monotonic()
+    wait_for(lab.haproxy.old_workers, lambda pids: not pids, within=limit, what="no old process")
+    proof.within("old processes end after the connection", time.monotonic() - begun, limit, "choice")
+    proof.note("reloads after each of which one old process was left", left)
+    assert load.summary["lost"] == 0, load.summary["reasons"]
+
+
+def held(lab: Lab) -> int:
+    """Return how many connections the current worker has to its servers."""
+    return sum(server.current for server in lab.haproxy.servers().values())
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        30,
+        pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(600)]),
+        pytest.param(600, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
+)
+def test_nothing_happens_while_nothing_changes(lab: Lab, fleet: Fleet, proof: Proof, seconds: int) -> None:
+    """H7, L7: Without a change in Consul HAProxy never reloads, and idle connections live on.
+
+    Each is used when it is opened and once more at the end.
+    """
+    fleet.serve(2)
+    before = lab.haproxy.reloads()
+    words = ("-c", str(IDLE), "--interval", str(seconds))
+    with Load(lab.client, front(lab), *words, seconds=seconds + 5) as load:
+        load.finish()
+
+    proof.within("reloads", lab.haproxy.reloads() - before, 0, "consul-template#810", "")
+    proof.within("idle connections lost", load.summary["lost"], 0, "the topology's idle_timeout", "")
+    proof.note("idle", seconds, "s")
+    assert load.summary["held"]["alive_at_end"] == IDLE
+    assert load.summary["held"]["pings_ok"] >= 2 * IDLE
+
+
+def test_a_flapping_service_does_not_make_haproxy_flap(lab: Lab, twin: Twin, proof: Proof) -> None:
+    """H8: Ten changes a second make at most one reload for each quiet period, and the last one wins in time.
+
+    The load meanwhile loses nothing.
+    """
+    facts, before = lab.topology.haproxy, lab.haproxy.reloads()
+    with Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "100", seconds=120) as load:
+        begun = time.monotonic()
+        for number in range(CHANGES):
+            due = begun + number * PACE
+            wait_for(lambda: time.monotonic() >= due, within=5, what="the next change")  # noqa: B023
+            twin.toggle()
+        seconds = (ended := time.monotonic()) - begun
+        twin.settle()
+        proof.within(
+            "converged", time.monotonic() - ended, facts.wait_max + lab.topology.deadlines.answer, "N16"
+        )
+
+    reloads = lab.haproxy.reloads() - before
+    proof.note("changes a second", CHANGES / seconds)
+    proof.within("reloads", reloads, seconds / facts.wait_min + 1, "N16", "")
+    proof.within("connections lost", load.summary["lost"], 0, "N15", "")
+    if reloads < 2:
+        raise LabError(f"the changes made {reloads} reloads: nothing was tested")
