@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from lab.topology import ROOT
-from tools.operate.__main__ import COMMANDS
+from tools.operate.__main__ import COMMANDS, parse
 
 
 def test_every_command_of_the_makefile_exists() -> None:
@@ -32,6 +34,14 @@ except KeyboardInterrupt:
     time.sleep(1)  # longer than subprocess.run would let it live
     sys.exit(10)
 """
+
+
+def test_a_gate_takes_the_options_of_pytest() -> None:
+    """What `make gate` and `make repeat` say reaches pytest; to other commands a strange word is wrong."""
+    assert parse(["gate", "--depth=quick", "-k", "leader"]).words == ["--depth=quick", "-k", "leader"]
+    assert (parse(["repeat", "3", "--depth=quick"]).times, parse(["gate"]).words) == (3, [])
+    with pytest.raises(SystemExit):
+        parse(["down", "--depth=quick"])
 
 
 def test_control_c_leaves_the_gate_its_time_to_heal() -> None:

@@ -200,8 +200,8 @@ COMMANDS = {
 }
 
 
-def main() -> int:
-    """Read the command line, run one command, and return its exit code."""
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the command and its options; a gate's own are pytest's, and so anything."""
     parser = argparse.ArgumentParser(prog="tools/lab", description="Operate the lab.")
     parser.add_argument("--topology", metavar="FILE", help="facts that replace those of topology.yaml")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -211,10 +211,10 @@ def main() -> int:
         command.set_defaults(function=function)
         if function is again:
             command.add_argument("times", type=int, help="how often")
-        if function in {enter, gate, again}:
-            command.add_argument(
-                "words", nargs=argparse.REMAINDER, metavar="WORD", help="a command, or pytest's options"
-            )
+        if function is enter:
+            command.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="a command")
+        if function in {gate, again}:
+            command.usage = f"tools/lab {name}{' TIMES' if function is again else ''} [PYTEST'S OPTIONS ...]"
         if function is recover:
             command.add_argument(
                 "--servers",
@@ -227,7 +227,17 @@ def main() -> int:
             )
         if function is measure:
             command.add_argument("--rounds", type=int, default=3, help="how often (3)")
-    options = parser.parse_args()
+    options, rest = parser.parse_known_args(words)
+    if options.function in {gate, again}:
+        options.words = rest
+    elif rest:
+        parser.error(f"unknown words: {' '.join(rest)}")
+    return options
+
+
+def main() -> int:
+    """Read the command line, run one command, and return its exit code."""
+    options = parse(sys.argv[1:])
     try:
         return int(options.function(topology.load(options.topology), options))
     except (LabError, topology.TopologyError) as error:
