@@ -55,11 +55,14 @@ def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
 
 
 def test_steady_replies(port: int) -> None:
-    """Replies are counted apart from when nothing is left to open: slow ones meanwhile are not among them."""
+    """Replies since all connections are held are counted apart: slow ones before are not among them."""
     options = Options(b.HOST, port, connections=4, ramp=0.4, interval=0.1, duration=0.8)
-    latencies = run(options, Stop(), lambda _: None).to_json()["latency_ms"]
+    report = run(options, Stop(), lambda _: None)
+    latencies, rows = report.to_json()["latency_ms"], report.timeline
+    before = next(row["pings_ok"] for row in rows if row["held"] == 4)
 
-    assert 0 < latencies["steady"]["count"] < latencies["reply"]["count"]
+    assert latencies["steady"]["count"] == rows[-1]["pings_ok"] - before > 0
+    assert latencies["steady"]["count"] < latencies["reply"]["count"]
 
 
 def test_processes(port: int, tmp_path: Path) -> None:

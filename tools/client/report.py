@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Accounts, Kind, Outcome, Verdict
+from .histogram import Latencies
 from .kernel import TELLING
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Report:
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     backends: dict[str, dict[str, int]] = field(default_factory=dict)
     timeline: list[Row] = field(default_factory=list)
+    steady: Latencies = field(default_factory=Latencies)
 
     def verdict(self) -> Verdict:
         """Return the verdict: a loss weighs more than a doubt."""
@@ -62,7 +64,7 @@ class Report:
                 "first_reply": result.first_reply.summary(),
                 "reply": result.reply.summary(),
                 "corrected": result.corrected.summary(),
-                "steady": result.steady.summary(),
+                "steady": self.steady.summary(),
             },
             "tcp_info": {
                 "connections": result.connections.read,

@@ -49,7 +49,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     """
     target = prepare(options)
     warnings = limits.warnings(options, target)
-    timeline = Timeline(histograms=options.stream)
+    timeline = Timeline(histograms=options.stream, connections=options.connections)
     identity = random.SystemRandom().getrandbits(24)
 
     def tell(sample: Sample) -> None:
@@ -64,7 +64,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     result = worker.run(tell)
     seconds = time.monotonic() - started
     report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
-    report.timeline = timeline.rows
+    report.timeline, report.steady = timeline.rows, timeline.steady()
     _add_evidence(report, *before)
     worker.close()
     _merge_histories(report)

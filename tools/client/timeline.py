@@ -49,15 +49,22 @@ class Sample:
 class Timeline:
     """Rows, one a sample, with the rate and the latencies of the time since the sample before."""
 
-    def __init__(self, *, histograms: bool) -> None:
-        """Begin without rows; with `histograms` each row shown (not kept) has its encoded HDR histograms."""
+    def __init__(self, *, histograms: bool, connections: int = 0) -> None:
+        """Begin without rows; with `histograms` each row shown (not kept) has its encoded HDR histograms.
+
+        `connections` is how many are to be held: once all are, replies are steady.
+        """
         self.rows: list[Row] = []
-        self._histograms = histograms
         self._last = Sample()
+        self._settled: Sample | None = None
+        self._histograms = histograms
+        self._wanted = connections
 
     def add(self, sample: Sample) -> Row:
         """Return the new row; rates are a second, latencies in milliseconds."""
         last, self._last = self._last, sample
+        if self._wanted and sample.held == self._wanted:
+            self._settled = self._settled or sample
         seconds = max(sample.time - last.time, 1e-9)
         first_reply, reply = sample.first_reply.since(last.first_reply), sample.reply.since(last.reply)
         both = first_reply.copy()
@@ -81,3 +88,7 @@ class Timeline:
         if not self._histograms:
             return row
         return row | {"first_reply": first_reply.encoded(), "reply": reply.encoded()}
+
+    def steady(self) -> Latencies:
+        """Return the latencies of replies since all connections were held; none when they never were."""
+        return self._last.reply.since(self._settled.reply) if self._settled else Latencies()

@@ -35,7 +35,6 @@ class Result:
     first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
-    steady: Latencies = field(default_factory=Latencies)
     cpu: float = 0.0
     troubles: list[str] = field(default_factory=list)
 
@@ -48,7 +47,6 @@ class Result:
         self.first_reply.add(other.first_reply)
         self.reply.add(other.reply)
         self.corrected.add(other.corrected)
-        self.steady.add(other.steady)
         self.cpu += other.cpu
         self.troubles += other.troubles
 
@@ -105,7 +103,6 @@ class Worker:
             wire.first_reply,
             wire.reply,
             wire.corrected,
-            engine.steady(),
             cpu,
             troubles,
         )

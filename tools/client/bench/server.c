@@ -1,5 +1,5 @@
 /* The echo server of the comparison: one epoll loop; run several on one port for more descriptors.
- * With "http" it answers each read like a web server, for peers that speak nothing else. */
+ * With "http" it answers each read like a web server and closes, for peers that speak nothing else. */
 #include "common.h"
 
 static char buffer[65536];
@@ -8,8 +8,10 @@ static int http;
 
 static int echo(int fd) {
     ssize_t n = read(fd, buffer, sizeof buffer);
-    if (n > 0 && http)
-        return write(fd, page, sizeof page - 1) == sizeof page - 1;
+    if (n > 0 && http) {
+        n = write(fd, page, sizeof page - 1);
+        return 0; /* the connection is closed, as the page says */
+    }
     if (n > 0)
         return write(fd, buffer, n) == n;
     return n < 0 && errno == EAGAIN;
