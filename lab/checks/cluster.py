@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.checks.verdict import Verdict
     from lab.history import History, Operation
 
-LOCAL = "local error"
+LOCAL = "local_error"
 
 
 def one_leader_per_term(history: History) -> Verdict:

@@ -128,16 +128,16 @@ def test_empty_lists_are_equal_where_that_is_expected() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["refused", "reset", "local error"]), st.integers(0, 3)),
+    st.dictionaries(st.sampled_from(["refused", "reset", "local_error"]), st.integers(0, 3)),
     st.integers(0, 5),
     st.integers(-1, 1),
 )
 def test_any_mixture_of_classes_is_judged(bad: dict[str, int], good: int, off: int) -> None:
     """Ok if all went well, broken if a credible account shows a loss, else it could not tell."""
     classes = {"ok": good, **bad}
-    lost = sum(bad.values()) - bad.get("local error", 0)
+    lost = sum(bad.values()) - bad.get("local_error", 0)
     credible = good > 0 and off == 0
-    expected = Outcome.BROKEN if lost else Outcome.COULD_NOT_TELL if bad.get("local error") else Outcome.OK
+    expected = Outcome.BROKEN if lost else Outcome.COULD_NOT_TELL if bad.get("local_error") else Outcome.OK
     verdict = accounts(sum(classes.values()) + off, classes)
     assert verdict.outcome is (expected if credible else Outcome.COULD_NOT_TELL)
     assert verdict.numbers["lost"] == lost
@@ -146,7 +146,7 @@ def test_any_mixture_of_classes_is_judged(bad: dict[str, int], good: int, off: i
 def test_accounts_say_what_does_not_add_up() -> None:
     """The evidence of a doubt names the doubt."""
     assert accounts(9, {"ok": 8}).evidence == "the classes sum up to 8, not to 9"
-    assert accounts(8, {"ok": 7, "local error": 1}).evidence == "1 ended in local error"
+    assert accounts(8, {"ok": 7, "local_error": 1}).evidence == "1 ended in local_error"
     assert accounts(8, {"ok": 5, "refused": 3}).evidence == "3 ended in refused"
     assert accounts(3, {"refused": 3}).evidence == "nothing succeeded"
 
