@@ -10,6 +10,7 @@ from lab.invariants import ALIVE, violations
 from lab.waiting import wait_for
 
 
+@pytest.mark.quick
 def test_three_voters_and_one_leader(lab: Lab) -> None:
     """Every server lists the same peers: all of them voters, exactly one of them the leader."""
     answers = {server.name: server.agent.peers() for server in lab.servers}

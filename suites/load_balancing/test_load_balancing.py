@@ -31,6 +31,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.quick
 def test_every_instance_gets_its_share(lab: Lab, fleet: Fleet, proof: Proof) -> None:
     """L1: 300 connections one after another over the instances: round robin gives each the same, +-1."""
     fleet.serve(3)

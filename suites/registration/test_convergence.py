@@ -19,6 +19,7 @@ def launch(containers: Containers, name: str, host_port: int) -> str:
     return containers.id_of(containers.run(name, "--publish", f"{host_port}:{PORT}"), PORT)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "how", [("stop", "--time", "1"), ("kill",), ("kill", "--signal", "TERM"), ("rm", "--force")], ids=" ".join
 )
