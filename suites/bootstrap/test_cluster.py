@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.faults import Faults, Terminate
 from lab.hosts import Lab
 from lab.invariants import ALIVE, violations
 from lab.waiting import wait_for
@@ -53,22 +54,17 @@ def test_a_write_anywhere_is_read_everywhere(lab: Lab, key: str) -> None:
             assert writer.name == entry["Value"].decode(), f"written on {writer.name}, read on {reader.name}"
 
 
-def test_control_a_stopped_server_is_noticed(lab: Lab) -> None:
+def test_control_a_stopped_server_is_noticed(lab: Lab, faults: Faults) -> None:
     """The check of a healthy lab can fail: it names a server whose agent is stopped, until it is back."""
     server = lab.servers[-1]
-    within = lab.topology.deadlines.members
+    others = [node for node in lab.agents if node is not server]
 
-    server.run("sudo", "systemctl", "stop", "consul")
-    try:
-        others = [node for node in lab.agents if node is not server]
+    with faults.under(Terminate(server)):
         wait_for(
             lambda: {node.name: node.agent.members()[server.name] for node in others},
             until=lambda seen: ALIVE not in seen.values(),
-            within=within,
+            within=lab.topology.deadlines.members,
             what=f"{server.name} seen as not alive",
         )
         with pytest.raises(OSError, match="Connection"):
             violations(lab)
-    finally:
-        server.run("sudo", "systemctl", "start", "consul")
-    wait_for(lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab")
