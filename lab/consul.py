@@ -9,9 +9,12 @@ import consul
 import dns.message
 import dns.query
 import dns.rdatatype
+import requests
 
 from lab.topology import Topology
 from lab.tunnel import Tunnel
+
+Place = tuple[str, int]  # address and port
 
 
 @dataclass(frozen=True, order=True)
@@ -21,6 +24,11 @@ class Instance:
     id: str
     address: str
     port: int
+
+    @property
+    def place(self) -> Place:
+        """Return where it is reached."""
+        return self.address, self.port
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,16 @@ class Agent:
         self.name = name
         self._dns = dns_tcp
         self._topology = topology
+        self._http = f"http://127.0.0.1:{http.port}/v1/"
         within = topology.deadlines.command
         self.api = consul.Consul(host="127.0.0.1", port=http.port, connections_timeout=within)
+
+    def get(self, path: str, **query: str) -> requests.Response:
+        """Return the raw answer, whatever it is, to a GET of the HTTP API: `path` is what follows /v1/.
+
+        `api` gives neither the headers nor the modes of consistency of every endpoint.
+        """
+        return requests.get(self._http + path, params=query, timeout=self._topology.deadlines.command)
 
     def leader(self) -> str:
         """Return the leader's address host:port as this agent knows it, empty when there is none."""
@@ -71,7 +87,7 @@ class Agent:
     def instances(self, service: str, *, passing: bool = True) -> set[Instance]:
         """Return the instances of a service from the health endpoint, only the healthy ones if `passing`."""
         _, entries = self.api.health.service(service, passing=passing)
-        return {_instance(entry["Service"], entry["Node"]["Address"]) for entry in entries}
+        return instances_of(entries)
 
     def catalog(self, service: str) -> set[Instance]:
         """Return the instances of a service in the catalog, healthy or not."""
@@ -80,21 +96,35 @@ class Agent:
             Instance(e["ServiceID"], e["ServiceAddress"] or e["Address"], e["ServicePort"]) for e in entries
         }
 
-    def resolve(self, service: str) -> set[tuple[str, int]]:
-        """Return (address, port) of each healthy instance as DNS tells: SRV with its A records, over TCP.
+    def resolve(self, service: str) -> set[Place]:
+        """Return where each healthy instance is reached as DNS tells: SRV with its A records, over TCP.
 
         Consul answers at most 3 records to plain UDP, so that counting by UDP would count wrongly.
         """
-        query = dns.message.make_query(f"{service}.service.consul", dns.rdatatype.SRV)
+        return places(self._look_up(service, dns.rdatatype.SRV))
+
+    def addresses(self, service: str) -> set[str]:
+        """Return the addresses of the healthy instances as DNS tells: A, over TCP."""
+        answer = self._look_up(service, dns.rdatatype.A)
+        return {record.address for rrset in answer.answer for record in rrset}
+
+    def _look_up(self, service: str, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+        query = dns.message.make_query(f"{service}.service.consul", kind)
         within = self._topology.deadlines.command
-        answer = dns.query.tcp(query, "127.0.0.1", timeout=within, port=self._dns.port)
-        addresses = {
-            rrset.name: record.address
-            for rrset in answer.additional if rrset.rdtype == dns.rdatatype.A
-            for record in rrset
-        }  # fmt: skip
-        return {(addresses[r.target], r.port) for rrset in answer.answer for r in rrset}
+        return dns.query.tcp(query, "127.0.0.1", timeout=within, port=self._dns.port)
 
 
-def _instance(service: dict[str, Any], node_address: str) -> Instance:
-    return Instance(service["ID"], service["Address"] or node_address, service["Port"])
+def places(answer: dns.message.Message) -> set[Place]:
+    """Return where each SRV record of an answer leads, by the A records that the answer brings along."""
+    addresses = {
+        rrset.name: record.address
+        for rrset in answer.additional if rrset.rdtype == dns.rdatatype.A
+        for record in rrset
+    }  # fmt: skip
+    return {(addresses[record.target], record.port) for rrset in answer.answer for record in rrset}
+
+
+def instances_of(entries: list[dict[str, Any]]) -> set[Instance]:
+    """Return the instances in an answer of the health endpoint."""
+    services = [(entry["Service"], entry["Node"]["Address"]) for entry in entries]
+    return {Instance(it["ID"], it["Address"] or node_address, it["Port"]) for it, node_address in services}

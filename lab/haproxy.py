@@ -36,3 +36,17 @@ def worker(processes: str) -> int:
     if not found:
         raise ValueError(f"no worker in: {processes}")
     return int(found[1])
+
+
+def old_workers(processes: str) -> list[int]:
+    """Return the pids of workers that a reload replaced and that still have connections, from `show proc`."""
+    old = processes.partition("# old workers")[2].partition("#")[0]
+    return [int(pid) for pid in re.findall(r"^(\d+)\s+worker\b", old, re.MULTILINE)]
+
+
+def reloads(processes: str) -> int:
+    """Return how often the master has reloaded, from its `show proc`. Raises ValueError without a master."""
+    found = re.search(r"^\d+\s+master\s+(\d+)", processes, re.MULTILINE)
+    if not found:
+        raise ValueError(f"no master in: {processes}")
+    return int(found[1])

@@ -132,12 +132,23 @@ class LoadBalancer:
 
     def worker(self) -> int:
         """Return the pid, in its container, of the worker that takes new connections."""
+        return haproxy.worker(self._processes())
+
+    def old_workers(self) -> list[int]:
+        """Return the pids of the workers that only serve what they already had."""
+        return haproxy.old_workers(self._processes())
+
+    def reloads(self) -> int:
+        """Return how often HAProxy has reloaded since its container started."""
+        return haproxy.reloads(self._processes())
+
+    def _processes(self) -> str:
         program = (
             "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/lb/master.sock');"
             "s.sendall(b'show proc\\n'); s.shutdown(socket.SHUT_WR);"
             "print(b''.join(iter(lambda: s.recv(65536), b'')).decode())"
         )
-        return haproxy.worker(self._node.run("docker", "exec", "haproxy", "python3", "-c", program))
+        return self._node.run("docker", "exec", "haproxy", "python3", "-c", program)
 
 
 class Lab:

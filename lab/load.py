@@ -10,9 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from lab.errors import LabError
-from lab.hosts import Node
+from lab.hosts import Lab, Node
 
 INTERRUPTED_GRACE = 15.0
+
+
+def front(lab: Lab) -> str:
+    """Return where the load goes: HOST:PORT of the load balancer's front."""
+    return f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
 
 
 class Load:

@@ -153,6 +153,7 @@ class Deadlines:
     connect: float
     election: float
     members: float
+    register: float
     discovery: float
     removal: float
     loadbalancer: float
@@ -165,6 +166,7 @@ class Deadlines:
     handover: float
     transfer: float
     lease: float
+    leaderless: float
     answer: float
     resync: float
     reconverge: float

@@ -48,6 +48,18 @@ def test_no_worker_is_an_error() -> None:
         haproxy.worker("# workers\n# old workers\n20 worker 2 0d00h01m03s\n")
 
 
+def test_old_workers_and_reloads_are_read() -> None:
+    """Only workers that were replaced are old, and the master's own count is that of the reloads."""
+    assert haproxy.old_workers(PROCESSES) == [20]
+    assert haproxy.reloads(PROCESSES) == 2
+
+
+def test_no_master_is_an_error() -> None:
+    """What lists no master tells nothing of reloads."""
+    with pytest.raises(ValueError, match="no master"):
+        haproxy.reloads("# workers\n")
+
+
 @given(st.dictionaries(st.integers(1, 65535), st.integers(1, 65535), max_size=5))
 def test_published_ports_are_read_whatever_they_are(ports: dict[int, int]) -> None:
     """Each `host->container` pair is found, and a port that is only exposed is not."""
