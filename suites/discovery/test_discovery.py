@@ -1,48 +1,75 @@
 """What runs is found, and what is gone is not: on every agent, by HTTP and by DNS."""
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
+import dns.flags
 import pytest
 
-from lab.consul import Instance
+from lab.consul import Instance, Place, places
 from lab.fleet import Fleet
-from lab.hosts import Lab
+from lab.hosts import Lab, Node
 from lab.invariants import running
+from lab.proof import Proof
 from lab.waiting import Unmet, wait_for
 
+from .conftest import Watch, by_udp, listed
 
-def everywhere(lab: Lab) -> dict[str, list[set[Instance]]]:
-    """Return what each agent lists: the healthy instances by HTTP, and all that its catalog has."""
+QUERIES = 100
+MOST_BY_UDP = 3
+
+Lists = dict[str, list[set[Place]]]
+
+
+def everywhere(lab: Lab) -> Lists:
+    """Return what each agent lists: healthy instances by HTTP, all that its catalog has, and SRV records."""
     echo = lab.topology.services.echo
-    return {node.name: [node.agent.instances(echo), node.agent.catalog(echo)] for node in lab.agents}
+    return {
+        node.name: [
+            {instance.place for instance in node.agent.instances(echo)},
+            {instance.place for instance in node.agent.catalog(echo)},
+            node.agent.resolve(echo),
+        ]
+        for node in lab.agents
+    }
 
 
-def equal_to(expected: set[Instance]) -> Callable[[dict[str, list[set[Instance]]]], bool]:
+def equal_to(expected: set[Instance]) -> Callable[[Lists], bool]:
     """Return the question whether every agent lists exactly `expected`."""
-    return lambda answers: all(listed == expected for lists in answers.values() for listed in lists)
+    wanted = {instance.place for instance in expected}
+    return lambda answers: all(listed == wanted for lists in answers.values() for listed in lists)
 
 
-def test_launched_services_are_found_everywhere(lab: Lab, fleet: Fleet) -> None:
-    """Every agent lists exactly what Docker runs, healthy, at the published port, within the deadline."""
-    fleet.launch(3)
-    within = lab.topology.deadlines.discovery
+@pytest.mark.quick
+def test_launched_services_are_found_everywhere(lab: Lab, fleet: Fleet, proof: Proof) -> None:
+    """D1: Every agent lists by HTTP and by DNS exactly what Docker runs, at the published ports, in time."""
+    fleet.launch(4)
+    begun, within = time.monotonic(), lab.topology.deadlines.discovery
 
     wait_for(lambda: everywhere(lab), until=equal_to(running(lab)), within=within, what="every agent's list")
 
+    proof.within("in every agent's answers", time.monotonic() - begun, within, "choice")
+    echo = lab.topology.services.echo
+    assert {lab.docker.address} == set.union(*(node.agent.addresses(echo) for node in lab.agents))
 
-def test_dns_tells_the_published_ports(lab: Lab, fleet: Fleet) -> None:
-    """SRV over TCP gives, on every agent, the docker host's address and the port of each instance."""
-    fleet.launch(4)
-    expected = {(instance.address, instance.port) for instance in running(lab)}
-    within = lab.topology.deadlines.discovery
+
+def test_plain_udp_tells_three_at_a_time(lab: Lab, fleet: Fleet, proof: Proof) -> None:
+    """D2: A query by plain UDP is answered with three instances at most, others each time, in the end all.
+
+    The answers are not marked as truncated, as the setting `enable_truncate` is Consul's default: off.
+    """
+    fleet.serve(5)
+    wanted, echo = {instance.place for instance in running(lab)}, lab.topology.services.echo
 
     for node in lab.agents:
-        wait_for(
-            lambda: node.agent.resolve(lab.topology.services.echo),  # noqa: B023 - asked before the next turn
-            until=lambda answer: answer == expected,
-            within=within,
-            what=f"{node.name}'s SRV records {sorted(expected)}",
-        )
+        answers = by_udp(node, lab.topology.ports.consul_dns, echo, QUERIES)
+        most = max(len(places(answer)) for answer in answers)
+        proof.within(f"{node.name}: most in one answer", most, MOST_BY_UDP, "N11", "")
+        assert wanted == set.union(*(places(answer) for answer in answers)), node.name
+        assert not any(answer.flags & dns.flags.TC for answer in answers), node.name
+    proof.note("instances", len(wanted))
 
 
 def test_the_second_port_is_a_service_of_its_own(lab: Lab, fleet: Fleet) -> None:
@@ -59,17 +86,53 @@ def test_the_second_port_is_a_service_of_its_own(lab: Lab, fleet: Fleet) -> None
     )
 
 
-@pytest.mark.parametrize("how", ["remove", "kill"])
-def test_a_service_that_ends_is_gone_everywhere(lab: Lab, fleet: Fleet, how: str) -> None:
-    """Removed by the operator or crashed: within the deadline no agent lists the instance any more."""
-    first, _second = fleet.serve(2)
-    if how == "remove":
-        fleet.remove(first)
-    else:
-        fleet.kill(first)
-    within = lab.topology.deadlines.removal
+def in_dns(node: Node, service: str, place: Place) -> bool:
+    """Return whether an agent's DNS answer has a place."""
+    return place in node.agent.resolve(service)
 
-    wait_for(lambda: everywhere(lab), until=equal_to(running(lab)), within=within, what="every agent's list")
+
+def in_http(node: Node, service: str, place: Place) -> bool:
+    """Return whether an agent's `?stale` HTTP answer has a place."""
+    return place in listed(node, service, "stale")
+
+
+def watches(lab: Lab, place: Place) -> dict[str, Watch]:
+    """Return watches over a place in the DNS and the `?stale` HTTP answers of a client and of a server."""
+    echo = lab.topology.services.echo
+    found = {}
+    for node in (lab.lb, lab.servers[0]):
+        found[f"{node.name} DNS"] = Watch(partial(in_dns, node, echo, place))
+        found[f"{node.name} HTTP"] = Watch(partial(in_http, node, echo, place))
+    return found
+
+
+@pytest.mark.parametrize("how", ["remove", "kill"])
+def test_a_service_that_ends_is_gone_everywhere(lab: Lab, fleet: Fleet, proof: Proof, how: str) -> None:
+    """D3: Removed by the operator or crashed, an instance is in nobody's answer any more, by HTTP or DNS.
+
+    A client's and a server's agent are asked every 50 ms by both; DNS, whose answers must not be kept, is not
+    later than HTTP by more than a second.
+    """
+    first, _second = fleet.serve(2)
+    place = next(it.place for it in running(lab) if f":{first}:" in it.id)
+    limits, watching = lab.topology.deadlines, watches(lab, place)
+    with contextlib.ExitStack() as stack:
+        for watch in watching.values():
+            stack.enter_context(watch)
+        wait_for(lambda: all(watch.yes for watch in watching.values()), within=limits.answer, what="watched")
+        begun = time.monotonic()
+        (fleet.remove if how == "remove" else fleet.kill)(first)
+        wait_for(
+            lambda: not any(watch.yes for watch in watching.values()), within=limits.removal, what="gone"
+        )
+
+    gone = {name: watch.end() - begun for name, watch in watching.items()}
+    for name, seconds in gone.items():
+        proof.within(f"out of {name}", seconds, limits.removal, "choice, N10")
+    for node in (lab.lb, lab.servers[0]):
+        lag = gone[f"{node.name} DNS"] - gone[f"{node.name} HTTP"]
+        proof.within(f"{node.name}: DNS after HTTP", lag, limits.answer, "N11, N12")
+    wait_for(lambda: everywhere(lab), until=equal_to(running(lab)), within=limits.removal, what="every list")
 
 
 @pytest.fixture
