@@ -23,7 +23,7 @@ def launch(containers: Containers, name: str, host_port: int) -> str:
     "how", [("stop", "--time", "1"), ("kill",), ("kill", "--signal", "TERM"), ("rm", "--force")], ids=" ".join
 )
 def test_an_end_is_an_end(containers: Containers, how: tuple[str, ...]) -> None:
-    """Stopped, killed or removed: the service goes; its neighbour stays."""
+    """R2: Stopped, killed or removed: the service goes; its neighbour stays."""
     gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
     containers.settle(gone, stays)
 
@@ -33,7 +33,7 @@ def test_an_end_is_an_end(containers: Containers, how: tuple[str, ...]) -> None:
 
 
 def test_a_crash_loop_leaves_no_ghost(containers: Containers) -> None:
-    """A container that dies again and again is gone for good when it is removed."""
+    """R2: A container that dies again and again is gone for good when it is removed."""
     containers.run("loop", "--publish", "20001:80", "--restart", "always", command=("sh", "-c", "sleep 0.3"))
     wait_for(
         lambda: int(containers.docker("inspect", "--format", "{{.RestartCount}}", "t-loop")),
@@ -49,7 +49,7 @@ def test_a_crash_loop_leaves_no_ghost(containers: Containers) -> None:
 
 @pytest.mark.original_fails("#224, #578")
 def test_a_paused_container_is_critical(containers: Containers, lab: Lab) -> None:
-    """Paused it stays registered but is not healthy; unpaused it is again."""
+    """R10: Paused it stays registered but is not healthy; unpaused it is again."""
     key = launch(containers, "paused", 20001)
     service = containers.settle(key)[key]["Service"]
 
@@ -65,7 +65,7 @@ def test_a_paused_container_is_critical(containers: Containers, lab: Lab) -> Non
 
 
 def test_registrator_killed_while_services_come_and_go(containers: Containers) -> None:
-    """What changed while it was dead is right once it is back: no ghost, nothing missing."""
+    """R3: What changed while it was dead is right once it is back: no ghost, nothing missing."""
     gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
     containers.settle(gone, stays)
 
@@ -90,7 +90,7 @@ def test_docker_restarted(containers: Containers, lab: Lab) -> None:
 
 @pytest.mark.original_fails("#264, #327")
 def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
-    """Consul's agent away while a container starts and another ends: right soon after it is back."""
+    """R5: Consul's agent away while a container starts and another ends: right soon after it is back."""
     gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
     containers.settle(gone, stays)
 
@@ -132,7 +132,7 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
 @pytest.mark.timeout(600)
 @pytest.mark.original_fails("#339")
 def test_200_containers_in_waves(containers: Containers) -> None:
-    """Four waves of 50 come and go; after each the catalog equals `docker ps`."""
+    """R9: Four waves of 50 come and go; after each the catalog equals `docker ps`."""
     for wave in range(WAVES):
         ports = [20001 + wave * WAVE + n for n in range(WAVE)]
         program = 'docker run --detach --name "t-$1" --publish "$1:80" --entrypoint sleep "$0" 600 >/dev/null'

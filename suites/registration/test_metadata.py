@@ -6,7 +6,7 @@ from .conftest import Containers
 
 
 def test_one_port_is_one_service(containers: Containers) -> None:
-    """A published port is registered under the image's name, at the docker host's address and port."""
+    """R1: A published port is registered under the image's name, at the docker host's address and port."""
     name = containers.run("one", "--publish", "20001:80")
 
     services = containers.settle(containers.id_of(name, 80))
