@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -16,13 +17,12 @@ LISTEN_QUEUE = ("TcpExtListenOverflows", "TcpExtListenDrops")
 RESETS = "TcpOutRsts"
 
 
-class Twin:
-    """A second entry in Consul for an instance that runs: each change of it is a new list, and a reload.
+class Twins:
+    """Further entries in Consul of an instance that runs: each change of them is a new list, and a reload.
 
-    Should nobody take it away, its check does: it passes for two minutes only, and Consul removes it then.
+    Should nobody take them away, Consul does: their checks pass for two minutes only.
     """
 
-    NAME = "twin"
     CHECK = {"ttl": "120s", "status": "passing", "DeregisterCriticalServiceAfter": "60s"}  # noqa: RUF012
 
     def __init__(self, lab: Lab) -> None:
@@ -30,31 +30,33 @@ class Twin:
         self._lab = lab
         self._api = lab.docker.agent.api.agent.service
         self._like = min(running(lab))
-        self.listed = False
+        self._names = (f"twin-{number}" for number in itertools.count())
+        self.listed: list[str] = []
 
-    def toggle(self) -> None:
-        """Enter it, or remove it when it is there."""
-        if self.listed:
-            self._api.deregister(self.NAME)
-        else:
-            echo = self._lab.topology.services.echo
-            words = {"address": self._like.address, "port": self._like.port, "check": self.CHECK}
-            self._api.register(echo, service_id=self.NAME, **words)
-        self.listed = not self.listed
+    def enter(self) -> None:
+        """Enter one more, under a name that none had before."""
+        name, echo = next(self._names), self._lab.topology.services.echo
+        words = {"address": self._like.address, "port": self._like.port, "check": self.CHECK}
+        self._api.register(echo, service_id=name, **words)
+        self.listed.append(name)
+
+    def remove(self) -> None:
+        """Remove the eldest."""
+        self._api.deregister(self.listed.pop(0))
 
     def settle(self) -> None:
-        """Wait until HAProxy has it, or has it no longer."""
+        """Wait until HAProxy has exactly those that are listed."""
         wait_for(
-            self._lab.haproxy.servers,
-            until=lambda servers: (self.NAME in servers) == self.listed,
+            lambda: [name for name in self._lab.haproxy.servers() if name.startswith("twin-")],
+            until=lambda names: sorted(names) == sorted(self.listed),
             within=self._lab.topology.deadlines.loadbalancer,
-            what=f"HAProxy {'with' if self.listed else 'without'} the twin",
+            what=f"HAProxy with the twins {self.listed}",
         )
 
     def reload(self) -> int:
-        """Change it and return the pid of the worker that came with it."""
+        """Remove the one that is listed, or enter one; return the pid of the worker that came with it."""
         old = self._lab.haproxy.worker()
-        self.toggle()
+        (self.remove if self.listed else self.enter)()
         return next_worker(self._lab, old)
 
 
@@ -71,13 +73,13 @@ def counters(node: Node, *names: str) -> dict[str, int]:
 
 
 @pytest.fixture
-def twin(lab: Lab, fleet: Fleet) -> Iterator[Twin]:
-    """A second entry of an instance, beside three that serve."""
+def twins(lab: Lab, fleet: Fleet) -> Iterator[Twins]:
+    """Further entries of an instance, none yet, beside three that serve."""
     fleet.serve(3)
-    one = Twin(lab)
-    yield one
-    if one.listed:
-        one.toggle()
+    made = Twins(lab)
+    yield made
+    while made.listed:
+        made.remove()
 
 
 @pytest.fixture

@@ -11,20 +11,20 @@ from lab.load import Load, front
 from lab.proof import Proof
 from lab.waiting import wait_for
 
-from .conftest import Twin
+from .conftest import Twins
 
 RELOADS = 20
 IDLE = 200
-CHANGES, PACE = 101, 0.1  # an odd number leaves the twin listed
+CHANGES, PACE = 100, 0.1
 
 
-def test_old_processes_end_with_their_connections(lab: Lab, twin: Twin, proof: Proof) -> None:
+def test_old_processes_end_with_their_connections(lab: Lab, twins: Twins, proof: Proof) -> None:
     """H5: Of twenty reloads only the process that still holds a connection is left, and it ends with that."""
     limit, left = lab.topology.deadlines.reload, 0
     with Load(lab.client, front(lab), "-c", "1", seconds=120) as load:
         wait_for(lambda: held(lab), lambda seen: seen == 1, within=10, what="the held connection")
         for _ in range(RELOADS):
-            twin.reload()
+            twins.reload()
             wait_for(
                 lab.haproxy.old_workers, lambda pids: len(pids) == 1, within=limit, what="one old process"
             )
@@ -47,44 +47,52 @@ def held(lab: Lab) -> int:
     [
         30,
         pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(600)]),
-        pytest.param(600, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        pytest.param(1200, marks=[pytest.mark.soak, pytest.mark.timeout(1500)]),
     ],
 )
 def test_nothing_happens_while_nothing_changes(lab: Lab, fleet: Fleet, proof: Proof, seconds: int) -> None:
     """H7, L7: Without a change in Consul HAProxy never reloads, and idle connections live on.
 
-    Each is used when it is opened and once more at the end.
+    Each is used when it is opened, once in the first half of the time, and half of the time after that.
     """
     fleet.serve(2)
     before = lab.haproxy.reloads()
-    words = ("-c", str(IDLE), "--interval", str(seconds))
+    words = ("-c", str(IDLE), "--interval", str(seconds / 2))
     with Load(lab.client, front(lab), *words, seconds=seconds + 5) as load:
         load.finish()
 
     proof.within("reloads", lab.haproxy.reloads() - before, 0, "consul-template#810", "")
     proof.within("idle connections lost", load.summary["lost"], 0, "the topology's idle_timeout", "")
-    proof.note("idle", seconds, "s")
+    proof.note("each idle for", seconds / 2, "s")
     assert load.summary["held"]["alive_at_end"] == IDLE
-    assert load.summary["held"]["pings_ok"] >= 2 * IDLE
+    assert load.summary["held"]["pings_ok"] >= 3 * IDLE
 
 
-def test_a_flapping_service_does_not_make_haproxy_flap(lab: Lab, twin: Twin, proof: Proof) -> None:
+def flap(twins: Twins) -> float:
+    """Enter a twin and remove the elder in turn, ten changes a second; return how many seconds it took.
+
+    No list comes twice, so that none can be taken for unchanged.
+    """
+    begun = time.monotonic()
+    for number in range(CHANGES):
+        while (early := begun + number * PACE - time.monotonic()) > 0:
+            time.sleep(early)
+        (twins.enter if number % 2 == 0 else twins.remove)()
+    return time.monotonic() - begun
+
+
+def test_a_flapping_service_does_not_make_haproxy_flap(lab: Lab, twins: Twins, proof: Proof) -> None:
     """H8: Ten changes a second make at most one reload for each quiet period, and the last one wins in time.
 
     The load meanwhile loses nothing.
     """
     facts, before = lab.topology.haproxy, lab.haproxy.reloads()
+    twins.enter()
     with Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "100", seconds=120) as load:
-        begun = time.monotonic()
-        for number in range(CHANGES):
-            due = begun + number * PACE
-            wait_for(lambda: time.monotonic() >= due, within=5, what="the next change")  # noqa: B023
-            twin.toggle()
-        seconds = (ended := time.monotonic()) - begun
-        twin.settle()
-        proof.within(
-            "converged", time.monotonic() - ended, facts.wait_max + lab.topology.deadlines.answer, "N16"
-        )
+        seconds, begun = flap(twins), time.monotonic()
+        twins.settle()
+        within = facts.wait_max + lab.topology.deadlines.answer
+        proof.within("converged", time.monotonic() - begun, within, "N16")
 
     reloads = lab.haproxy.reloads() - before
     proof.note("changes a second", CHANGES / seconds)

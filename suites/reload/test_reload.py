@@ -15,7 +15,7 @@ from lab.naive import NaiveHaproxy
 from lab.proof import Proof
 from lab.waiting import wait_for
 
-from .conftest import LISTEN_QUEUE, RESETS, Twin, counters, next_worker
+from .conftest import LISTEN_QUEUE, RESETS, Twins, counters, next_worker
 
 LOG = logging.getLogger(__name__)
 
@@ -83,12 +83,12 @@ def nothing_lost(proof: Proof, summary: dict[str, Any]) -> None:
     proof.within("slowest connect", slowest, SLOW_CONNECT, "a lost SYN is sent again after 1 s")
 
 
-def cycle(lab: Lab, fleet: Fleet, twin: Twin) -> list[int]:
-    """Launch a service, enter and remove the twin, remove the service; return the four new workers' pids."""
+def cycle(lab: Lab, fleet: Fleet, twins: Twins) -> list[int]:
+    """Launch a service, enter and remove a twin, remove the service; return the four new workers' pids."""
     first = lab.haproxy.worker()
     launched = fleet.serve()
     workers = [next_worker(lab, first)]
-    workers += [twin.reload() for _ in range(2)]
+    workers += [twins.reload() for _ in range(2)]
     fleet.remove(*launched)
     fleet.settle()
     return [*workers, next_worker(lab, workers[-1])]
@@ -99,7 +99,7 @@ def cycle(lab: Lab, fleet: Fleet, twin: Twin) -> list[int]:
     "size", [pytest.param((500, 1), marks=pytest.mark.quick), (5000, 5)], ids=["4 reloads", "20 reloads"]
 )
 def test_no_connection_is_lost(
-    lab: Lab, fleet: Fleet, twin: Twin, proof: Proof, size: tuple[int, int]
+    lab: Lab, fleet: Fleet, twins: Twins, proof: Proof, size: tuple[int, int]
 ) -> None:
     """H1, H2, H4: Held connections live and 256 opens at a time succeed through every reload.
 
@@ -117,7 +117,7 @@ def test_no_connection_is_lost(
             lambda: sessions(lab), lambda seen: seen >= under_way, within=30, what="all held and a burst"
         )
         for _ in range(cycles):
-            workers += cycle(lab, fleet, twin)
+            workers += cycle(lab, fleet, twins)
     after = counters(lab.lb, *LISTEN_QUEUE, RESETS)
 
     proof.note("reloads, each a new worker", len(set(workers)) - 1)
@@ -134,13 +134,13 @@ def test_no_connection_is_lost(
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("quiet_client")
 @pytest.mark.parametrize("reloads", [50, 1000])
-def test_no_connection_is_lost_in_a_long_time(lab: Lab, twin: Twin, proof: Proof, reloads: int) -> None:
+def test_no_connection_is_lost_in_a_long_time(lab: Lab, twins: Twins, proof: Proof, reloads: int) -> None:
     """H1: Of a thousand opens for each reload, over a thousand reloads, not one is lost."""
     sighted(lab, proof, RELOADS_OF_CYCLE)
     first, enough = lab.haproxy.reloads(), opened(lab) + reloads * SOAK_OPENS
     with Load(lab.client, front(lab), "-c", "200", *BURST, seconds=3000) as load:
         for _ in range(reloads):
-            twin.reload()
+            twins.reload()
         wait_for(lambda: opened(lab), lambda seen: seen > enough, within=600, what="so many opens")
 
     proof.note("reloads", lab.haproxy.reloads() - first)
@@ -148,11 +148,11 @@ def test_no_connection_is_lost_in_a_long_time(lab: Lab, twin: Twin, proof: Proof
     assert load.summary["attempts"] >= reloads * SOAK_OPENS
 
 
-def test_the_listening_socket_is_handed_over(lab: Lab, twin: Twin, proof: Proof) -> None:
+def test_the_listening_socket_is_handed_over(lab: Lab, twins: Twins, proof: Proof) -> None:
     """H3: After a reload the front port is the same socket of the kernel: nothing in its queue is lost."""
     before = inode(lab)
 
-    twin.reload()
+    twins.reload()
 
     proof.note("inode before", int(before))
     proof.note("inode after", int(inode(lab)))
