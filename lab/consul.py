@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import consul
@@ -79,10 +80,21 @@ class Agent:
 
         Raises LookupError in the first seconds of a leader, whose autopilot has not looked at any server yet.
         """
-        servers = self.api.operator.autopilot_health()["Servers"]
+        return {server["Name"]: server["Healthy"] for server in self._autopilot() if server["Voter"]}
+
+    def stable_since(self) -> float:
+        """Return since when no server's health has changed in the leader's eyes, in seconds since 1970.
+
+        It is never before the leader began to lead. Raises LookupError as `health` does.
+        """
+        times = [datetime.fromisoformat(server["StableSince"]) for server in self._autopilot()]
+        return max(times).timestamp()
+
+    def _autopilot(self) -> list[dict[str, Any]]:
+        servers: list[dict[str, Any]] | None = self.api.operator.autopilot_health()["Servers"]
         if not servers:
             raise LookupError("autopilot has not looked at the servers yet")
-        return {server["Name"]: server["Healthy"] for server in servers if server["Voter"]}
+        return servers
 
     def raft(self) -> dict[str, str]:
         """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""

@@ -6,29 +6,36 @@ import uuid
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
     from lab.consul import Agent
 
 COUNT = 10
 
 
 class Marks:
-    """Keys of one test and the values that were written to them."""
+    """Keys and values that are there, once written, while the body of a `with` goes on."""
 
-    def __init__(self) -> None:
-        """Choose them; nothing is written yet."""
+    def __init__(self, agent: Agent) -> None:
+        """Choose them; they are written and erased through an agent."""
+        self._agent = agent
         self._prefix = f"consul-demo/marks-{uuid.uuid4()}/"
         self.wanted = {f"{self._prefix}{number}": uuid.uuid4().hex for number in range(COUNT)}
 
-    def write(self, agent: Agent) -> None:
-        """Write all of them. Raises consul.ConsulException when one was not acknowledged."""
+    def __enter__(self) -> Self:
+        """Write them. Raises consul.ConsulException when one is not acknowledged."""
         for key, value in self.wanted.items():
-            agent.api.kv.put(key, value)
+            self._agent.api.kv.put(key, value)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Erase whatever of them is there."""
+        self._agent.api.kv.delete(self._prefix, recurse=True)
 
     def found(self, agent: Agent, consistency: str = "consistent") -> dict[str, str]:
         """Return the keys and values that are there, as one agent answers."""
         _, entries = agent.api.kv.get(self._prefix, recurse=True, consistency=consistency)
         return {entry["Key"]: entry["Value"].decode() for entry in entries or []}
-
-    def erase(self, agent: Agent) -> None:
-        """Delete whatever of them is there."""
-        agent.api.kv.delete(self._prefix, recurse=True)

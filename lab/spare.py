@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from lab.consul import Agent
@@ -27,15 +28,16 @@ class Spare:
     """A server that joins the cluster as a new machine would, while the body of a `with` goes on.
 
     At its end it leaves the cluster and nothing of it stays. `changes` are merged into the configuration of
-    the servers: another node name, say, or another's node-id.
+    the servers: another's node-id, say. No two have one name: who comes under that of a member which was
+    pruned a short while ago may be held for one that is leaving, and is never let into raft.
     """
 
-    def __init__(self, lab: Lab, name: str = "spare", **changes: Any) -> None:  # noqa: ANN401 - JSON
+    def __init__(self, lab: Lab, **changes: Any) -> None:  # noqa: ANN401 - JSON
         """Prepare nothing yet."""
         self._lab = lab
         self._node = lab.client
         self._changes = changes
-        self.name = name
+        self.name = f"spare-{uuid.uuid4().hex[:8]}"
         self.address = self._node.address
 
     def __enter__(self) -> Self:
@@ -100,9 +102,9 @@ def forget(lab: Lab) -> None:
 
 
 def _strangers(lab: Lab) -> set[str]:
-    """Return the members that are no hosts of the lab, each told off."""
-    known = {name for node in lab.agents for name in node.agent.members()}
-    strangers = known - {node.name for node in lab.agents}
-    for name in strangers:
-        lab.leader().agent.api.agent.force_leave(name, prune=True)
-    return strangers
+    """Return the members that are no hosts of the lab; each agent that lists one is told to forget it."""
+    hosts = {node.name for node in lab.agents}
+    known = [(node, name) for node in lab.agents for name in node.agent.members() if name not in hosts]
+    for node, name in known:
+        node.agent.api.agent.force_leave(name, prune=True)
+    return {name for _, name in known}

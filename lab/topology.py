@@ -174,6 +174,9 @@ class Deadlines:
     stabilisation: float
     anti_entropy: float
     rejoin_age: float
+    promotion: float
+    prune: float
+    outage: float
 
 
 @dataclass(frozen=True)

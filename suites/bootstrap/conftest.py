@@ -38,7 +38,5 @@ def order(request: pytest.FixtureRequest, lab: Lab) -> list[Node]:
 @pytest.fixture
 def marks(lab: Lab, undisturbed: None) -> Iterator[Marks]:
     """Values in the KV store, deleted at the end."""
-    written = Marks()
-    written.write(lab.leader().agent)
-    yield written
-    written.erase(lab.leader().agent)
+    with Marks(lab.lb.agent) as written:
+        yield written

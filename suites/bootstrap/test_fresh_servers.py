@@ -19,24 +19,25 @@ LATE = 60  # seconds that the third server is late
 
 
 @pytest.fixture(autouse=True)
-def followed(lab: Lab, undisturbed: None) -> Iterator[None]:
-    """consul-template is started anew at the end: else it waits a minute long for the old cluster's index."""
+def served_before(lab: Lab, fleet: Fleet) -> Iterator[None]:
+    """An echo service that was there before; at the end consul-template begins anew.
+
+    Else it would wait, a minute long, for the index that the old cluster had.
+    """
+    fleet.serve()
     yield
     lab.lb.script("haproxy", "restart", deadline=lab.topology.deadlines.container)
 
 
 @pytest.mark.destructive
 def test_fresh_servers_become_one_cluster_in_any_order(
-    lab: Lab, faults: Faults, fleet: Fleet, proof: Proof, order: list[Node]
+    lab: Lab, faults: Faults, proof: Proof, marks: Marks, order: list[Node]
 ) -> None:
     """B1: Three fresh servers become one cluster with one leader and three voters, whichever is first.
 
     The agents of the other hosts, which come after them, find it and bring their services.
     """
     limits = lab.topology.deadlines
-    fleet.serve()
-    marks = Marks()
-    marks.write(lab.leader().agent)
 
     with faults.under(Wipe(*lab.servers)), faults.under(Terminate(lab.lb, lab.docker)):
         third = start_all(order)[-1]
@@ -61,7 +62,6 @@ def test_agents_bring_their_services_to_a_new_cluster(
     consul-template waits a minute for the index that the old cluster had.
     """
     limits = lab.topology.deadlines
-    fleet.serve()
 
     with faults.under(Wipe(*lab.servers)):
         founded = start_all(lab.servers)[-1]
@@ -76,7 +76,7 @@ def test_agents_bring_their_services_to_a_new_cluster(
 
 @pytest.mark.destructive
 @pytest.mark.full
-def test_two_of_three_wait_for_the_third(lab: Lab, faults: Faults, fleet: Fleet, proof: Proof) -> None:
+def test_two_of_three_wait_for_the_third(lab: Lab, faults: Faults, proof: Proof) -> None:
     """B2, B3: Two of three fresh servers elect nobody and refuse writes; the third, a minute late, ends that.
 
     The agents of the other hosts were there before them all. They join each server as it comes, and bring the
@@ -85,7 +85,6 @@ def test_two_of_three_wait_for_the_third(lab: Lab, faults: Faults, fleet: Fleet,
     limits = lab.topology.deadlines
     early, third = lab.servers[:-1], lab.servers[-1]
     clients = [lab.lb, lab.docker]
-    fleet.serve()
 
     with faults.under(Wipe(*lab.servers)), faults.under(Terminate(*clients)):
         start_all([*clients, *early])
