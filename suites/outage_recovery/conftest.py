@@ -67,15 +67,21 @@ def all_vote(lab: Lab, proof: Proof) -> Callable[[str, float], None]:
 def lacking(lab: Lab) -> list[str]:
     """Return what keeps the servers from being three healthy voters with all that was written so far.
 
-    The ids that are healthy voters of raft and no server's own, or the other way round, and the names of the
-    servers that have not applied yet what the leader had committed.
+    Those with a node-id of their own that is not a healthy voter's, or is not the catalog's for their name,
+    and those that have not applied yet what the leader had committed.
     """
     leader = lab.leader()
     committed = int(leader.agent.raft()["commit_index"])
-    own = {server.agent.api.agent.self()["Config"]["NodeID"] for server in lab.servers}
     health = leader.agent.api.operator.autopilot_health()["Servers"]
+    votes = {it["Name"]: it["ID"] for it in health if it["Voter"] and it["Healthy"]}
+    catalog = {it["Node"]: it["ID"] for it in leader.agent.api.catalog.nodes()[1]}
+    own = {it.name: it.agent.api.agent.self()["Config"]["NodeID"] for it in lab.servers}
     behind = [it.name for it in lab.servers if int(it.agent.raft()["applied_index"]) < committed]
-    return behind + sorted(own ^ {it["ID"] for it in health if it["Voter"] and it["Healthy"]})
+    return [
+        *(f"{name} is behind" for name in behind),
+        *(f"{name} does not vote" for name, number in own.items() if votes.get(name) != number),
+        *(f"{name} has another id in the catalog" for name, number in own.items() if catalog[name] != number),
+    ]
 
 
 def follower(lab: Lab) -> Node:
@@ -85,7 +91,11 @@ def follower(lab: Lab) -> Node:
 
 
 def wait_until_failed(survivor: Node, lost: list[Node], within: float) -> None:
-    """Wait until gossip says that the lost servers are dead, as the procedure wants to have it confirmed."""
+    """Wait until gossip says that the lost servers are dead, as the procedure wants to have it confirmed.
+
+    A server that is back with another node-id before that is refused by the catalog for as long as it lives:
+    "Node name X is reserved".
+    """
     wait_for(
         survivor.agent.members,
         until=lambda members: all(members.get(server.name) == FAILED for server in lost),

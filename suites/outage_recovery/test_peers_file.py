@@ -200,6 +200,7 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
 
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Wipe(fresh)):
         unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
+        wait_until_failed(lab.leader(), [fresh], lab.topology.deadlines.members)
         since, begun = unit.now(), time.monotonic()
         unit.start()
         wait_for(lambda: IGNORED in unit.journal(since), within=lab.topology.deadlines.fault, what=IGNORED)
