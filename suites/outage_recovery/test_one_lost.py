@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 
 import pytest
@@ -76,7 +75,7 @@ def test_a_lost_server_is_replaced_by_one_elsewhere(
 
         begun = time.monotonic()
         # A name that was there a moment ago and left is ignored, for a minute, by a leader younger than that.
-        with Spare(lab, f"spare-{uuid.uuid4().hex[:4]}") as spare:
+        with Spare(lab) as spare:
             wait_for(
                 leader.agent.health,
                 until=lambda health: health.get(spare.name) and len(health) == len(lab.servers),

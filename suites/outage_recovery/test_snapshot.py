@@ -33,7 +33,7 @@ def test_a_snapshot_under_load_is_the_store_of_one_moment(lab: Lab, history: His
             await_writes(lab, history)
         lab.docker.agent.api.kv.delete(ledger.prefix, recurse=True)
 
-        stack.enter_context(Spare(lab, "fresh", bootstrap_expect=1, retry_join=[]))
+        stack.enter_context(Spare(lab, bootstrap_expect=1, retry_join=[]))
         wait_for(lab.client.agent.leader, within=lab.topology.deadlines.election, what="the fresh cluster")
         for snapshot, operation in zip(snapshots, taken, strict=True):
             snapshot.send(lab.client.url())
