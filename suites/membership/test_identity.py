@@ -14,10 +14,9 @@ RESERVED = "is reserved by node"  # what Consul says to a node whose name it hol
 FAILED = 4  # serf's word for a member that does not answer
 
 
+@pytest.mark.full
 @pytest.mark.destructive
-@pytest.mark.parametrize(
-    "late", [False, pytest.param(True, marks=pytest.mark.full)], ids=["at_once", "after_it_was_missed"]
-)
+@pytest.mark.parametrize("late", [False, True], ids=["at_once", "after_it_was_missed"])
 def test_a_wiped_server_is_taken_back(
     lab: Lab, faults: Faults, proof: Proof, marks: Marks, late: bool
 ) -> None:
