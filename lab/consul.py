@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,16 @@ from lab.topology import Topology
 from lab.tunnel import Tunnel
 
 Place = tuple[str, int]  # address and port
+
+
+class Status(enum.IntEnum):
+    """What gossip holds of a member (hashicorp/serf, MemberStatus)."""
+
+    NONE = 0
+    ALIVE = 1
+    LEAVING = 2
+    LEFT = 3
+    FAILED = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -100,9 +111,9 @@ class Agent:
         """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""
         return dict(self.api.agent.self()["Stats"]["raft"])
 
-    def members(self) -> dict[str, int]:
-        """Return serf's members as this agent sees them: name -> status (1 alive, 3 left, 4 failed)."""
-        return {member["Name"]: member["Status"] for member in self.api.agent.members()}
+    def members(self) -> dict[str, Status]:
+        """Return gossip's members as this agent sees them, by name."""
+        return {member["Name"]: Status(member["Status"]) for member in self.api.agent.members()}
 
     def instances(self, service: str, *, passing: bool = True) -> set[Instance]:
         """Return the instances of a service from the health endpoint, only the healthy ones if `passing`."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from lab import containers
-from lab.consul import Instance
+from lab.consul import Instance, Status
 from lab.hosts import Lab
-
-ALIVE = 1
 
 
 def running(lab: Lab) -> set[Instance]:
@@ -43,7 +41,7 @@ def _cluster(lab: Lab) -> list[str]:
             found.append(f"{server.name}: voters {voters}, leaders {leaders}; wanted {wanted} and 1")
     expected = {node.name for node in lab.agents}
     for node in lab.agents:
-        alive = {name for name, status in node.agent.members().items() if status == ALIVE}
+        alive = {name for name, status in node.agent.members().items() if status is Status.ALIVE}
         if alive != expected:
             found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
     return found

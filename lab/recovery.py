@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import consul
 
+from lab.consul import Status
 from lab.peers import FILE, PeersError, Survivor, build, refuse, unfit
 from lab.unit import NAME, Unit
 from lab.waiting import wait_for
@@ -34,7 +35,6 @@ PEERS_INFO = "raft/peers.info"
 RAFT_STATE = ("raft/wal/*", "raft/raft.db", "raft/snapshots/*")
 # A server that was last seen too long ago refuses to start; without this file it does not ask.
 LAST_SEEN = "server_metadata.json"
-ALIVE = 1
 DAY = 86400
 
 
@@ -214,7 +214,7 @@ def alive(members: Iterable[Mapping[str, Any]], addresses: Iterable[str]) -> lis
     return [
         str(it["Name"])
         for it in members
-        if it["Tags"].get("role") == "consul" and it["Status"] == ALIVE and it["Addr"] not in addresses
+        if it["Tags"].get("role") == "consul" and it["Status"] == Status.ALIVE and it["Addr"] not in addresses
     ]
 
 

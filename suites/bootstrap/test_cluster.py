@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.consul import Status
 from lab.faults import Faults, Terminate
 from lab.hosts import Lab
-from lab.invariants import ALIVE, violations
+from lab.invariants import violations
 from lab.waiting import wait_for
 
 
@@ -31,7 +32,7 @@ def test_all_agents_name_the_same_leader(lab: Lab) -> None:
 
 def test_five_members_alive(lab: Lab) -> None:
     """Each agent sees every agent alive: three servers and two clients."""
-    expected = dict.fromkeys((node.name for node in lab.agents), ALIVE)
+    expected = dict.fromkeys((node.name for node in lab.agents), Status.ALIVE)
 
     for node in lab.agents:
         assert expected == node.agent.members(), node.name
@@ -62,7 +63,7 @@ def test_control_a_stopped_server_is_noticed(lab: Lab, faults: Faults) -> None:
     with faults.under(Terminate(server)):
         wait_for(
             lambda: {node.name: node.agent.members()[server.name] for node in others},
-            until=lambda seen: ALIVE not in seen.values(),
+            until=lambda seen: Status.ALIVE not in seen.values(),
             within=lab.topology.deadlines.members,
             what=f"{server.name} seen as not alive",
         )

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lab.consul import Status
 from lab.errors import NotRunError
 from lab.faults import Fault, Faults, FullDisk, Kill, Leave, NoOp, Pause, PowerCut, Terminate
 from lab.history import WRITE
@@ -19,7 +20,6 @@ from lab.waiting import lapse, wait_for
 
 FROZEN = 30.0
 TRANSFERS = 10
-FAILED = 4
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Pro
             succession(lab, old, proof)
             wait_for(
                 lambda: {node.agent.members()[old.name] for node in watchers},
-                until=lambda seen: seen == {FAILED},
+                until=lambda seen: seen == {Status.FAILED},
                 within=limits.members,
                 what=f"{old.name} seen as failed",
             )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab.consul import Status
 from lab.faults import Faults, Wipe
 from lab.hosts import Lab, Node
 from lab.marks import Marks
@@ -11,7 +12,6 @@ from lab.unit import Unit
 from lab.waiting import wait_for
 
 RESERVED = "is reserved by node"  # what Consul says to a node whose name it holds for another's
-FAILED = 4  # serf's word for a member that does not answer
 
 
 @pytest.mark.full
@@ -41,7 +41,9 @@ def test_a_wiped_server_is_taken_back(
 
 def missed(lab: Lab, victim: Node) -> bool:
     """Return whether every other agent knows that a server failed."""
-    return all(node.agent.members()[victim.name] == FAILED for node in lab.agents if node is not victim)
+    return all(
+        node.agent.members()[victim.name] is Status.FAILED for node in lab.agents if node is not victim
+    )
 
 
 def votes(lab: Lab, server: Node) -> bool:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab.consul import Status
 from lab.hosts import Lab, Node
 from lab.ledger import read
 from lab.proof import Proof
 from lab.waiting import wait_for
 
-FAILED = 4
 KEYS = 100  # as many as Consul's own tests of a restored snapshot have
 
 
@@ -98,7 +98,7 @@ def wait_until_failed(survivor: Node, lost: list[Node], within: float) -> None:
     """
     wait_for(
         survivor.agent.members,
-        until=lambda members: all(members.get(server.name) == FAILED for server in lost),
+        until=lambda members: all(members.get(server.name) is Status.FAILED for server in lost),
         within=within,
         what="the lost servers seen as failed",
     )

@@ -7,12 +7,13 @@ import time
 import consul
 import pytest
 
+from lab.consul import Status
 from lab.errors import NotRunError
 from lab.faults import Faults, Loss, PortCut, apart, between, bridge, isolate, one_way
 from lab.fleet import Fleet
 from lab.history import SECOND, WRITE
 from lab.hosts import Lab, Node
-from lab.invariants import ALIVE, running
+from lab.invariants import running
 from lab.kv import KvLoad
 from lab.load import Load
 from lab.proof import Proof
@@ -215,7 +216,7 @@ def test_gossip_falls_back_to_tcp(lab: Lab, faults: Faults, proof: Proof) -> Non
         seen = {status for node in lab.agents for status in node.agent.members().values()}
 
     proof.note("agents that reported it", len(said))
-    assert seen == {ALIVE}
+    assert seen == {Status.ALIVE}
 
 
 @pytest.mark.full
