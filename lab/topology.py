@@ -143,6 +143,7 @@ class Haproxy:
     maxconn_limit: int
     wait_min: float
     wait_max: float
+    query_wait: float
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ def consul_template(fact: dict[str, str], run: str) -> str:
                 "address": f"127.0.0.1:{fact['PORTS_CONSUL_HTTP']}",
                 "retry": {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"},
             },
+            # A store founded anew has lower indexes than the one before: a query that waits for an old one
+            # sees no change until its time is up. An answer that is lost on the way costs as much.
+            "block_query_wait": f"{_milliseconds(fact['HAPROXY_QUERY_WAIT'])}ms",
             "wait": {
                 "min": f"{_milliseconds(fact['HAPROXY_WAIT_MIN'])}ms",
                 "max": f"{_milliseconds(fact['HAPROXY_WAIT_MAX'])}ms",

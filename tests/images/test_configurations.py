@@ -15,6 +15,7 @@ FACTS = {
     "CONSUL_RETRY_INTERVAL": "2", "CONSUL_RAFT_MULTIPLIER": "1", "CONSUL_BOOTSTRAP_EXPECT": "3",
     "PORTS_CONSUL_RPC": "1", "PORTS_CONSUL_SERF": "2", "PORTS_CONSUL_HTTP": "3", "PORTS_CONSUL_DNS": "4",
     "HAPROXY_WAIT_MIN": "0.2", "HAPROXY_WAIT_MAX": "2",
+    "HAPROXY_QUERY_WAIT": "2",
 }  # fmt: skip
 
 
@@ -44,12 +45,13 @@ def test_maxconn_fits_into_the_descriptors(descriptors: int, limit: int) -> None
 
 
 def test_consul_template_never_gives_up(configure: ModuleType) -> None:
-    """It asks Consul for ever, and runs its command without a shell."""
+    """It asks Consul for ever and waits for no answer for long, and runs its command without a shell."""
     written = json.loads(configure.consul_template(FACTS, "/run/lb"))
 
     assert written["consul"]["retry"]["attempts"] == 0
     assert written["template"][0]["command"] == ["/usr/local/lib/lb/install-servers", "/run/lb"]
     assert written["wait"] == {"min": "200ms", "max": "2000ms"}
+    assert written["block_query_wait"] == "2000ms"
 
 
 @pytest.mark.parametrize(("mode", "server"), [("server", True), ("client", False)])
