@@ -12,7 +12,9 @@ haproxy -c -f "$run/base.cfg" -f "$servers" >/dev/null 2>&1 || echo "backend $DE
 
 haproxy -W -S "$run/master.sock" -f "$run/base.cfg" -f "$servers" &
 haproxy=$!
+# Begun anew it installs the list that it renders first, though it be the one that its predecessor rendered.
 while kill -0 "$haproxy" 2>/dev/null; do
+    rm -f "$run/candidate.cfg"
     consul-template -config "$run/consul-template.json" -log-level warn || true
     sleep 1
 done &
