@@ -115,6 +115,10 @@ class Agent:
         """Return gossip's members as this agent sees them, by name."""
         return {member["Name"]: Status(member["Status"]) for member in self.api.agent.members()}
 
+    def node_ids(self) -> dict[str, str]:
+        """Return the node-id of each member as gossip brought it to this agent, by the member's name."""
+        return {member["Name"]: member["Tags"]["id"] for member in self.api.agent.members()}
+
     def instances(self, service: str, *, passing: bool = True) -> set[Instance]:
         """Return the instances of a service from the health endpoint, only the healthy ones if `passing`."""
         _, entries = self.api.health.service(service, passing=passing)

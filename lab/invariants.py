@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from lab import containers
 from lab.consul import Instance, Status
 from lab.hosts import Lab
@@ -44,7 +46,20 @@ def _cluster(lab: Lab) -> list[str]:
         alive = {name for name, status in node.agent.members().items() if status is Status.ALIVE}
         if alive != expected:
             found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
-    return found
+    return found + clones(lab)
+
+
+def clones(lab: Lab) -> list[str]:
+    """Return, in words, which members have one node-id between them, as any agent sees it."""
+    bearers: dict[str, set[str]] = defaultdict(set)
+    for node in lab.agents:
+        for name, number in node.agent.node_ids().items():
+            bearers[number].add(name)
+    return [
+        f"{' and '.join(sorted(names))} have the node-id {number}: one is a copy of the other's disk"
+        for number, names in bearers.items()
+        if len(names) > 1
+    ]
 
 
 def _services(lab: Lab) -> list[str]:

@@ -1,12 +1,18 @@
 """A server's name, address and node-id: what it may change, and what it may not share."""
 
+import re
+import time
+
 import pytest
 
 from lab.consul import Status
 from lab.faults import Faults, Wipe
+from lab.fleet import Fleet
 from lab.hosts import Lab, Node
+from lab.invariants import clones, violations
 from lab.marks import Marks
 from lab.proof import Proof
+from lab.spare import Spare
 from lab.start import seconds_until, start
 from lab.unit import Unit
 from lab.waiting import wait_for
@@ -44,6 +50,34 @@ def missed(lab: Lab, victim: Node) -> bool:
     return all(
         node.agent.members()[victim.name] is Status.FAILED for node in lab.agents if node is not victim
     )
+
+
+@pytest.mark.full
+def test_a_copied_node_id_is_named(lab: Lab, fleet: Fleet, proof: Proof) -> None:
+    """M7: An agent with the node-id of another half-joins; the check of a healthy lab names both.
+
+    The catalog holds a node-id once, so that the one that is registered last takes the other's place
+    (hashicorp/consul#13037). Without the copy the other is back, with its services.
+    """
+    fleet.serve()
+    original, limits = lab.docker, lab.topology.deadlines
+    number = Unit(original).read("node-id").strip()
+
+    with Spare(lab, server=False, node_id=number) as copy:
+        (named,) = wait_for(lambda: clones(lab), within=limits.members, what="the copy found")
+        assert {original.name, copy.name, number} <= set(re.split("[ :]", named))
+        assert named in violations(lab)
+    begun = time.monotonic()
+    took = seconds_until(lambda: not violations(lab), begun, limits.anti_entropy, "all as it was")
+    proof.within("all as it was, without the copy", took, limits.anti_entropy, "N9")
+
+
+def test_no_two_hosts_have_one_node_id(lab: Lab) -> None:
+    """M7: Each agent made its node-id itself: the hosts' image has none that all would share."""
+    numbers = [Unit(node).read("node-id") for node in lab.agents]
+
+    assert len(set(numbers)) == len(lab.agents)
+    assert clones(lab) == []
 
 
 def votes(lab: Lab, server: Node) -> bool:
