@@ -15,7 +15,9 @@ OF_ROLE = {
     "client": (),
     "lb": (
         "docker ps -a", "docker logs --tail 300 haproxy", "docker exec haproxy cat /run/lb/base.cfg",
-        "docker exec haproxy cat /var/lib/haproxy-servers/servers.cfg", "docker logs --tail 200 registrator",
+        "docker exec haproxy cat /var/lib/haproxy-servers/servers.cfg",
+        "docker exec haproxy ls -l --full-time /run/lb", "docker exec haproxy cat /run/lb/candidate.cfg",
+        "docker top haproxy", "docker logs --tail 200 registrator",
     ),
     "docker": ("docker ps -a", "docker logs --tail 300 registrator"),
     "server": ("consul operator raft list-peers -stale", "consul members -detailed"),
