@@ -95,7 +95,7 @@ def rows_of(*samples: Sample) -> list[Row]:
     return timeline.rows
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 10**6)), max_size=20), st.text(max_size=9))
 def test_plot_is_well_formed(numbers: list[tuple[int, int]], title: str) -> None:
     """The picture is XML with one curve a number, each inside the frame, for any numbers and any title."""

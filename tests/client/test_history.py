@@ -53,7 +53,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12), min_size=1, max_size=4))
 def test_merged_history(
     tmp_path_factory: pytest.TempPathFactory, shares: list[list[tuple[int, bool]]]

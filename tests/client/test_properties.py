@@ -22,7 +22,7 @@ from tools.client.worker import share
 if TYPE_CHECKING:
     import random
 
-unhurried = settings(deadline=None, max_examples=50)
+few = settings(max_examples=50)
 kinds = st.sampled_from(list(Kind))
 endings = st.lists(st.tuples(kinds, st.sampled_from(list(Outcome))))
 EXPECTED: dict[b.Behaviour, Outcome] = {
@@ -51,7 +51,7 @@ def enter(found: list[tuple[Kind, Outcome]]) -> Accounts:
     return accounts
 
 
-@unhurried
+@few
 @given(endings)
 def test_classes_add_up(found: list[tuple[Kind, Outcome]]) -> None:
     """Every attempt is in exactly one class, and the verdict follows from the classes alone."""
@@ -63,7 +63,7 @@ def test_classes_add_up(found: list[tuple[Kind, Outcome]]) -> None:
     assert (accounts.lost > 0) == bool(outcomes - {Outcome.OK, Outcome.LOCAL_ERROR})
 
 
-@unhurried
+@few
 @given(endings, endings)
 def test_processes_add_up(some: list[tuple[Kind, Outcome]], others: list[tuple[Kind, Outcome]]) -> None:
     """The accounts of two processes added are the accounts of one that did it all."""
@@ -76,7 +76,7 @@ def test_processes_add_up(some: list[tuple[Kind, Outcome]], others: list[tuple[K
     assert together.reasons == alone.reasons
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(list(EXPECTED)), min_size=1, max_size=24), st.sampled_from([1, 8, 64]))
 def test_any_mixture_of_misbehaviour(mixture: list[b.Behaviour], concurrency: int) -> None:
     """Whatever a server does to its connections, each class holds as many as met that behaviour."""
@@ -90,7 +90,7 @@ def test_any_mixture_of_misbehaviour(mixture: list[b.Behaviour], concurrency: in
     )
 
 
-@unhurried
+@few
 @given(st.integers(0, 200), st.booleans(), st.booleans())
 def test_no_error_is_ok(code: int, connected: bool, answered: bool) -> None:
     """No error of the kernel is ever taken for a success, and an unknown one is never a loss."""
@@ -117,7 +117,7 @@ def test_no_attempt_is_a_doubt() -> None:
     assert "nothing was tried" in report.doubts
 
 
-@unhurried
+@few
 @given(st.lists(st.integers(1, 10**8), min_size=1), st.sampled_from([1.0, 50.0, 90.0, 99.0, 100.0]))
 def test_percentiles(values: list[int], share_of: float) -> None:
     """A percentile is a recorded value to three significant digits, here and in the HDR histogram."""
@@ -134,7 +134,7 @@ def test_percentiles(values: list[int], share_of: float) -> None:
     assert hdr.get_total_count() == len(values)
 
 
-@unhurried
+@few
 @given(st.lists(st.integers(0, 10**8)), st.lists(st.integers(0, 10**8)))
 def test_latencies_since(first: list[int], second: list[int]) -> None:
     """What was counted since a copy is what was counted since then, and adding it gives all again."""
@@ -155,7 +155,7 @@ def test_latencies_since(first: list[int], second: list[int]) -> None:
     assert (then.small, then.large) == (latencies.small, latencies.large)
 
 
-@unhurried
+@few
 @given(st.integers(SMALLEST, LARGEST), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.randoms())
 def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance: random.Random) -> None:
     """A ping has its length, and no changed byte makes it a beginning of the right one."""
@@ -174,7 +174,7 @@ def test_any_altered_byte_is_seen(size: int, number: int, sequence: int, chance:
     )
 
 
-@unhurried
+@few
 @given(
     st.tuples(*[st.integers(0, 2**20)] * 4),
     st.tuples(*[st.integers(0, 2**20)] * 4),
@@ -197,7 +197,7 @@ def test_patterns_differ() -> None:
     assert len({ping[SMALLEST:] for ping in pings}) == 3
 
 
-@unhurried
+@few
 @given(
     st.integers(1, 64),
     st.integers(0, 10**6),
@@ -221,7 +221,7 @@ def test_shares_add_up(procs: int, connections: int, concurrency: int, count: in
 names = st.text("ABCdef", min_size=1, max_size=6)
 
 
-@unhurried
+@few
 @given(st.dictionaries(names, st.dictionaries(names, st.integers(-1, 2**40), min_size=1)))
 def test_counters_are_read_as_written(groups: dict[str, dict[str, int]]) -> None:
     """Text made as the kernel makes it is read back, and counters that stood still have not moved."""

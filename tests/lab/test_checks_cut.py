@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lab.checks import Outcome, Verdict, consistent_cut
@@ -132,14 +132,12 @@ def outcome(written: Written, found: dict[str, str]) -> Outcome:
 
 
 @given(written=loads())
-@settings(deadline=None)
 def test_what_one_moment_held_is_never_broken(written: Written) -> None:
     """Whatever was written, and whenever the moment was."""
     assert outcome(written, written.found) is not Outcome.BROKEN
 
 
 @given(written=loads(), data=st.data())
-@settings(deadline=None)
 def test_every_hole_is_found(written: Written, data: st.DataObject) -> None:
     """Any acknowledged write but the newest taken out of the snapshot, or any but the oldest put into it."""
     acknowledged = [it for it in written.writes if it.result is OK]
@@ -156,7 +154,6 @@ def test_every_hole_is_found(written: Written, data: st.DataObject) -> None:
 
 
 @given(written=loads(), data=st.data())
-@settings(deadline=None)
 def test_everything_foreign_is_found(written: Written, data: st.DataObject) -> None:
     """A key that nobody wrote, or a value, or what was written too late or never."""
     never = [it.key for it in written.writes if it.result is FAIL or it.start > SNAPSHOT.end]

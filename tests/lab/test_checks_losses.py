@@ -7,7 +7,7 @@ from math import inf
 from operator import attrgetter
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lab.checks import Outcome, linearizable, lost_writes, stale_reads_advance
@@ -59,14 +59,12 @@ def test_writes_that_were_not_read_back_are_not_passed(operations: list[Operatio
 
 
 @given(operations=registers())
-@settings(deadline=None)
 def test_a_correct_register_loses_nothing(operations: list[Operation]) -> None:
     """Whatever concurrent clients see of correct registers, no write counts as lost."""
     assert lost_writes(history_of(operations)).numbers["lost"] == 0
 
 
 @given(operations=registers(least=6), data=st.data())
-@settings(deadline=None)
 def test_a_loss_after_any_correct_history_is_found(operations: list[Operation], data: st.DataObject) -> None:
     """A last read that shows any state before the last acknowledged write: lost, and not linearizable."""
     written = [it for it in operations if it.action == WRITE and it.result is OK]
@@ -132,7 +130,6 @@ def test_stale_reads_that_cannot_be_judged_are_not_passed(operations: list[Opera
 
 
 @given(data=st.data())
-@settings(deadline=None)
 def test_servers_that_only_advance_are_never_blamed_and_a_step_back_is_found(data: st.DataObject) -> None:
     """Each server applies writes at its own pace under concurrent reads; the older answer is planted."""
     applied = {"server1": 1, "server2": 1}

@@ -120,7 +120,6 @@ def test_what_cannot_be_judged_is_not_passed(operations: list[Operation], why: s
 
 
 @given(operations=registers())
-@settings(deadline=None)
 def test_a_correct_register_is_never_blamed(operations: list[Operation]) -> None:
     """What concurrent clients see of correct registers, failed and unknown writes too, is linearizable."""
     assert linearizable(history_of(operations)).outcome is not Outcome.BROKEN
@@ -147,14 +146,14 @@ def anything(draw: st.DrawFn) -> list[Operation]:
 
 
 @given(operations=anything())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_agrees_with_the_search_on_any_history(operations: list[Operation]) -> None:
     """Broken exactly if no order of the operations exists that a register with rising indexes allows."""
     assert (linearizable(history_of(operations)).outcome is Outcome.BROKEN) is not orders_exist(operations)
 
 
 @given(operations=registers(least=6), data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_agrees_with_the_search_on_a_register_gone_wrong(
     operations: list[Operation], data: st.DataObject
 ) -> None:

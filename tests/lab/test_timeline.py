@@ -201,7 +201,7 @@ def anything(draw: st.DrawFn) -> History:
 
 
 @given(history=anything())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_history_is_drawn_on_its_page_and_alike_each_time(history: History) -> None:
     """All coordinates are numbers within the page, and drawing twice gives the same bytes."""
     text = render(history)
