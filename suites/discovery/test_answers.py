@@ -147,43 +147,60 @@ def test_a_warning_is_still_in_dns(lab: Lab, proof: Proof) -> None:
             in_dns(lab.docker, both, within)
 
 
-def blocked(node: Node, index: str, wait: float) -> tuple[float, requests.Response]:
+@pytest.fixture
+def permanent(lab: Lab) -> Iterator[str]:
+    """A service with an instance that stays: a query about one without any returns at every other's change.
+
+    (hashicorp/consul#4810)
+    """
+    services = lab.docker.agent.api.agent.service
+    services.register(ILL, service_id=f"{ILL}-stays", port=2)
+    wait_for(
+        lambda: all(node.agent.instances(ILL, passing=False) for node in lab.agents),
+        within=lab.topology.deadlines.register,
+        what=f"{ILL} known to all agents",
+    )
+    yield ILL
+    services.deregister(f"{ILL}-stays")
+
+
+def blocked(node: Node, service: str, index: str, wait: float) -> tuple[float, requests.Response]:
     """Return when a blocking query came back, on the monotonic clock, and its answer."""
-    answer = node.agent.get(f"health/service/{ILL}", index=index, wait=f"{wait:g}s")
+    answer = node.agent.get(f"health/service/{service}", index=index, wait=f"{wait:g}s")
     return time.monotonic(), answer
 
 
 @pytest.mark.parametrize("role", ["lb", "server"])
-def test_whoever_waits_learns_of_a_change_at_once(lab: Lab, proof: Proof, role: str) -> None:
+def test_whoever_waits_learns_of_a_change_at_once(lab: Lab, proof: Proof, permanent: str, role: str) -> None:
     """D6: A blocking query that is held while a service is registered or removed returns within a second."""
     asked, services = lab.with_role(role)[0], lab.docker.agent.api.agent.service
     late = []
     try:
         for number in range(CHANGES):
-            before = asked.agent.get(f"health/service/{ILL}")
+            index = asked.agent.get(f"health/service/{permanent}").headers[INDEX]
             with ThreadPoolExecutor(1) as pool:
-                query = pool.submit(blocked, asked, before.headers[INDEX], lab.topology.deadlines.command / 2)
+                query = pool.submit(blocked, asked, permanent, index, lab.topology.deadlines.command / 2)
                 lapse(0.2, "the query is held")
                 assert not query.done()
                 begun = time.monotonic()
-                services.deregister(ILL) if number % 2 else services.register(ILL, service_id=ILL, port=1)
+                services.deregister("t-one") if number % 2 else services.register(ILL, "t-one", port=1)
                 returned, answer = query.result()
             late.append(returned - begun)
-            assert len(answer.json()) == 1 - number % 2
+            assert len(answer.json()) == 2 - number % 2
     finally:
-        services.deregister(ILL)
+        services.deregister("t-one")
 
     proof.note("changes", len(late))
     proof.within("latest return after a change", max(late), lab.topology.deadlines.answer, "choice")
 
 
 @pytest.mark.parametrize("role", ["lb", "server"])
-def test_whoever_waits_in_vain_is_let_go(lab: Lab, proof: Proof, role: str) -> None:
+def test_whoever_waits_in_vain_is_let_go(lab: Lab, proof: Proof, permanent: str, role: str) -> None:
     """D6: A blocking query about what does not change returns after its wait and a sixteenth, as it was."""
     asked = lab.with_role(role)[0]
-    before = asked.agent.get(f"health/service/{ILL}").headers[INDEX]
+    before = asked.agent.get(f"health/service/{permanent}").headers[INDEX]
     begun = time.monotonic()
-    returned, answer = blocked(asked, before, WAIT)
+    returned, answer = blocked(asked, permanent, before, WAIT)
 
     most = WAIT * (1 + JITTER) + lab.topology.deadlines.answer
     proof.within("returned by itself", returned - begun, most, "wait + wait/16, answer")
