@@ -91,7 +91,7 @@ def _found_anew(lab: Lab) -> None:
     """Give the servers' data up, and found a cluster while the other agents are down.
 
     Those would tell the new servers of the old ones, whose names and addresses they have: the leader would
-    take voters for replaced ones and remove them. HAProxy's side would wait for the old cluster's indexes.
+    take voters for replaced ones and remove them.
     """
     clients = [Unit(node) for node in lab.agents if node.role != "server"]
     units = [Unit(server) for server in lab.servers]
@@ -101,7 +101,6 @@ def _found_anew(lab: Lab) -> None:
         unit.kill()
         unit.wipe()
     start_all([*lab.servers, *(unit.node for unit in clients)])
-    lab.lb.script("haproxy", "restart", deadline=lab.topology.deadlines.container)
 
 
 def _ill(lab: Lab, within: float) -> str:
