@@ -55,6 +55,7 @@ function draw() {
   showTable(tree, isFresh);
   showChart(tree);
   showHosts(tree);
+  byId("log").ariaLive = isFresh ? "off" : "polite"; // what had happened before is not read aloud
   showEvents(tree.events);
   isFresh = false;
 }
