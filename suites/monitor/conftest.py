@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from lab.errors import LabError
 from lab.hosts import Lab
@@ -22,6 +22,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+HALL: ViewportSize = {"width": 1600, "height": 1000}
 HOST_OF = re.compile(r"(?<=[^/:])/.*")
 
 Picture = Callable[[str], None]
@@ -44,7 +45,7 @@ def page(
     lab: Lab, undisturbed: None, browser: Browser, request: pytest.FixtureRequest, album: Path
 ) -> Iterator[Page]:
     """The open page. At its end it is kept as a picture, and it has asked nobody but its monitor."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context = browser.new_context(viewport=HALL, color_scheme="light")
     page = context.new_page()
     url = f"http://{lab.client.address}:{lab.topology.ports.monitor}"
     asked: set[str] = set()
@@ -62,7 +63,7 @@ def page(
 
 @pytest.fixture(scope="session")
 def album(pytestconfig: pytest.Config) -> Path:
-    """The folder of pictures in this run's evidence."""
+    """The folder of pictures in this run's evidence: runs/latest/monitor/."""
     folder = evidence(pytestconfig) / "monitor"
     folder.mkdir(exist_ok=True)
     return folder

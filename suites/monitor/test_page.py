@@ -7,10 +7,12 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
+from lab.faults import Faults, PortCut
+from lab.faults.network import Way
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import running
-from lab.load import Load
+from lab.load import Load, front
 from lab.waiting import wait_for
 
 from .conftest import Picture
@@ -56,10 +58,11 @@ def expect_total(lab: Lab, page: Page, number: int, within: float) -> dict[str, 
     return rows
 
 
-def test_launched_services_get_rows(lab: Lab, fleet: Fleet, page: Page) -> None:
+def test_launched_services_get_rows(lab: Lab, fleet: Fleet, page: Page, picture: Picture) -> None:
     """Within the deadline of discovery the rows are what Docker runs; a removed service leaves them again."""
     names = fleet.launch(3)
     expect_rows(lab, page, lab.topology.deadlines.discovery)
+    picture("rows-appeared")
 
     fleet.remove(names[1])
     expect_rows(lab, page, lab.topology.deadlines.removal)
@@ -69,14 +72,15 @@ def test_launched_services_get_rows(lab: Lab, fleet: Fleet, page: Page) -> None:
 def test_connections_add_up(lab: Lab, fleet: Fleet, page: Page, picture: Picture) -> None:
     """200 held connections are 200 in total and over the rows, also through a reload of HAProxy.
 
-    A removed service takes its own with it; what is left is as many on the page as at the load client.
+    A removed service takes its own with it, which is as many on the page as at the load client; who opens
+    them anew is at the services that are left, and the total is 200 again.
     """
     limits = lab.topology.deadlines
     names = fleet.serve(4)
     expect_rows(lab, page, limits.discovery)
     before = shown(page.locator("#total"))
-    target = f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
-    with Load(lab.client, target, "-c", str(HELD), seconds=60) as load:
+    target = front(lab)
+    with Load(lab.client, target, "-c", str(HELD), seconds=90) as load:
         expect_total(lab, page, before + HELD, limits.connect)
         fleet.serve()
         expect_rows(lab, page, limits.discovery)
@@ -86,9 +90,17 @@ def test_connections_add_up(lab: Lab, fleet: Fleet, page: Page, picture: Picture
         fleet.remove(names[0])
         expect_rows(lab, page, limits.removal)
         left = before + HELD - rows[names[0]]
-        expect_total(lab, page, left, limits.removal)
+        stayed = expect_total(lab, page, left, limits.removal)
         picture("one-removed")
+        fleet.settle()
+        with Load(lab.client, target, "-c", str(rows[names[0]]), seconds=30) as again:
+            moved = expect_total(lab, page, before + HELD, limits.connect)
+            picture("moved")
 
+    assert stayed == {name: number for name, number in rows.items() if name != names[0]}
+    assert moved.keys() == stayed.keys()
+    assert all(moved[name] >= stayed[name] for name in stayed)
+    assert again.summary["lost"] == 0
     assert rows[names[0]] > 0
     assert load.summary["held"]["alive_at_end"] == left - before
     expect_total(lab, page, before, limits.connect)
@@ -165,6 +177,57 @@ def test_a_new_leader_is_shown(lab: Lab, page: Page, deposed: Node, picture: Pic
     expect(page.locator("#hosts .down")).to_have_count(0, timeout=1000 * limits.members)
 
 
+def row(page: Page, name: str) -> Locator:
+    """Return the row of a service."""
+    return page.locator("#rows tr").filter(has=page.get_by_text(name, exact=True))
+
+
+def test_a_silent_service_is_said(
+    lab: Lab, fleet: Fleet, page: Page, faults: Faults, picture: Picture
+) -> None:
+    """A service that answers no more has no number, but since when; others go on; its answer ends that."""
+    limits = lab.topology.deadlines
+    quiet, *others = fleet.serve(3)
+    expect_rows(lab, page, limits.discovery)
+    state, count = row(page, quiet).locator(".state"), row(page, quiet).locator(".count")
+    expect(state).to_have_text("✓ ok")
+    port = lab.topology.ports.info_base + sequence(quiet)
+    with faults.under(PortCut([Way(lab.client, lab.docker)], port, "tcp")):
+        expect(state).to_have_text("✕ unreachable", timeout=1000 * (limits.fault + limits.page))
+        expect(count).to_have_text("?")
+        expect(row(page, quiet).locator(".detail")).to_contain_text("since ")
+        for other in others:
+            expect(row(page, other).locator(".state")).to_have_text("✓ ok")
+        picture("silent-service")
+        with Load(lab.client, front(lab), "-c", "30", seconds=30):
+            wait_for(
+                lambda: [shown(row(page, other).locator(".count")) for other in others],
+                until=lambda seen: min(seen) > 0,
+                within=limits.connect + limits.page,
+                what="others that go on counting",
+            )
+
+    expect(state).to_have_text("✓ ok", timeout=1000 * (limits.connect + limits.page))
+    expect(count).to_have_text("0")
+
+
+def test_a_lost_consul_is_said(lab: Lab, fleet: Fleet, page: Page, faults: Faults, picture: Picture) -> None:
+    """A monitor that cannot reach Consul says since when, keeps what it knew last, and finds it again."""
+    limits = lab.topology.deadlines
+    fleet.serve(2)
+    expect_rows(lab, page, limits.discovery)
+    ways = [Way(lab.client, server) for server in lab.servers]
+    with faults.under(PortCut(ways, lab.topology.ports.consul_http, "tcp")):
+        lost = page.locator(".banner.alarm")
+        expect(lost).to_contain_text("Consul is lost since", timeout=1000 * (limits.fault + limits.page))
+        expect(page.locator("#leader")).to_have_text("?")
+        expect_rows(lab, page, 0)
+        picture("consul-lost")
+
+    expect(page.locator(".banner")).to_have_count(0, timeout=1000 * (limits.connect + limits.page))
+    expect(page.locator("#leader")).to_have_text(lab.leader().name)
+
+
 @pytest.fixture
 def monitor(lab: Lab, undisturbed: None) -> Iterator[partial[str]]:
     """systemctl for the monitor's unit, which runs again at the end."""
@@ -188,6 +251,7 @@ def test_a_lost_monitor_is_said(lab: Lab, page: Page, monitor: partial[str], pic
     expect(live).to_have_text("● live", timeout=1000 * lab.topology.deadlines.connect)
     expect(page.locator(".banner")).to_have_count(0)
     expect(page.locator("#leader")).to_have_text(lab.leader().name)
+    picture("live-again")
 
 
 def test_control_a_frozen_monitor_shows_no_new_row(

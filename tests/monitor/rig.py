@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -203,3 +203,22 @@ class Fep:
             writer.transport.abort()
         await self._echo.wait_closed()
         await self._runner.cleanup()
+
+
+@contextlib.contextmanager
+def speaking(loop: Loop, talk: Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """Listen on a port, which is yielded; `talk` answers the first bytes of each connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            await talk(await reader.read(1000), writer)
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+    async def stop() -> None:
+        server.close()
+
+    server = loop.call(start())
+    yield server.sockets[0].getsockname()[1]
+    loop.call(stop())

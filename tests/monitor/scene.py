@@ -7,6 +7,7 @@ anything, and the addresses are only shown.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -123,11 +124,14 @@ class Scene:
             ]
             states.see_services(self._state, kind, found, self.now)
 
-    def open(self) -> str:
-        """Serve the page, with a sign of life every second; returns its address."""
-        return self._loop.call(self._open())
+    def open(self, buffer: int = 2**18) -> str:
+        """Serve the page, with a sign of life every second; returns its address.
 
-    async def _open(self) -> str:
+        The kernel takes `buffer` bytes of what a browser does not read.
+        """
+        return self._loop.call(self._open(buffer))
+
+    async def _open(self, buffer: int) -> str:
         hub = Hub(self._state, interval=1)
         hub._tick = self._tick
         self._beating = asyncio.create_task(hub.heartbeat())
@@ -136,7 +140,9 @@ class Scene:
             application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        await web.SockSite(self._runner, listening).start()
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     def close(self) -> None:

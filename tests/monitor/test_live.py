@@ -8,10 +8,11 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from .rig import Fep, Loop, Network, wait_for
+from .rig import Fep, Loop, Network, speaking, wait_for
 from .stack import INFO, INTERVAL, NODE, Monitor, http
 
 if TYPE_CHECKING:
@@ -117,6 +118,53 @@ def test_bad_answers_are_unreachable(stage: Stage) -> None:
         assert "connections" not in instance
 
 
+async def end_of_stream(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Say nothing and hang up."""
+    writer.close()
+
+
+async def echo(asked: bytes, writer: asyncio.StreamWriter) -> None:
+    """Send back the question, as the echo service would."""
+    writer.write(asked)
+
+
+async def too_short(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Break off in the middle of the body."""
+    writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n7")
+    writer.close()
+
+
+async def wait_on(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Ask for patience without end."""
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+
+
+async def headers(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Send headers without end."""
+    writer.write(b"HTTP/1.0 200 OK\r\n")
+    while True:
+        writer.write(b"X: " + b"x" * 4000 + b"\r\n")
+        await writer.drain()
+
+
+def test_what_is_not_http_is_unreachable(stage: Stage, loop: Loop) -> None:
+    """Who speaks no HTTP, breaks off, or has headers without end is unreachable; the others count on."""
+    good = stage.launch()
+    stage.cluster.add(good)
+    for talk in (end_of_stream, echo, too_short, wait_on, headers):
+        port = stage.cleanup.enter_context(speaking(loop, talk))
+        stage.cluster.register(talk.__name__, port, port)
+    monitor = stage.watch()
+    for talk in (end_of_stream, echo, too_short, wait_on, headers):
+        monitor.wait("instances", talk.__name__, "status", equals="unreachable")
+        assert "connections" not in monitor.state()["instances"][talk.__name__]
+    asked = good.asked
+    wait_for(lambda: good.asked >= asked + 6, within=8 * INTERVAL)
+    monitor.wait("total", equals={"connections": 0, "answering": 1, "instances": 6})
+
+
 def test_bad_instances_delay_nobody(stage: Stage) -> None:
     """Beside twenty instances that never answer, a good one is asked once an interval all the same."""
     good = stage.launch()
@@ -154,14 +202,17 @@ def test_no_request_makes_the_monitor_ask(stage: Stage) -> None:
 def test_strange_addresses_harm_nobody(stage: Stage) -> None:
     """An address in Consul that is none is unreachable; the other instances go on."""
     stage.cluster.add(stage.launch())
-    strange = ["127.0.0.1/evil?", "a b", "\u0000", "x" * 300, "127.0.0.1:1", "-", "é" * 70]
-    for number, address in enumerate(strange):
-        service = {"ID": f"strange{number}", "Service": INFO, "Address": address, "Port": 1}
+    names = ["127.0.0.1/evil?", "a b", "\u0000", "x" * 300, "127.0.0.1:1", "u@127.0.0.1", "-", "é" * 70]
+    strange = [*((name, 1) for name in names), *(("127.0.0.1", port) for port in (0, -1, 2**16, 2**40))]
+    for number, (address, port) in enumerate(strange):
+        service = {"ID": f"strange{number}", "Service": INFO, "Address": address, "Port": port}
         body = {"Node": NODE, "Address": "127.0.0.1", "Service": service}
         stage.cluster.leader().call("/catalog/register", body)
     monitor = stage.watch()
     for number in range(len(strange)):
         monitor.wait("instances", f"strange{number}", "status", equals="unreachable")
+    for number in range(len(names), len(strange)):
+        assert monitor.state()["instances"][f"strange{number}"]["error"] == "has no usable port"
     monitor.wait("instances", "fep.1", "status", equals="ok")
 
 
@@ -207,6 +258,35 @@ def test_the_cluster_is_asked_often(network: Network, loop: Loop, tmp_path: Path
         cleanup.callback(Monitor(tmp_path, network, [f"127.0.0.1:{agent.info_port}"]).stop)
         before = asked.copy()
         wait_for(lambda: min(asked[path] - before[path] for path in paths) >= 8, within=5 * INTERVAL)
+
+
+@pytest.mark.parametrize(
+    ("index", "body", "reason"),
+    [
+        ("", "[]", "this is not Consul"),
+        ("9" * 5000, "[]", "this is not Consul"),
+        ("7", "<html>", "not JSON"),
+        ("7", "[" * 100_000, "not JSON"),
+        ("7", "{}", "the list of services is not a list"),
+        ("7", "[7]", "an entry is not a dict"),
+    ],
+)
+def test_rubbish_from_consul_is_a_problem(  # noqa: PLR0913, PLR0917 - three fixtures
+    network: Network, loop: Loop, tmp_path: Path, index: str, body: str, reason: str
+) -> None:
+    """Whatever answers in the place of Consul, the monitor says what is wrong with it, and runs on."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=body, headers={"X-Consul-Index": index})
+
+    with ExitStack() as cleanup:
+        agent = Fep("agent", loop, answer)
+        cleanup.callback(agent.stop)
+        monitor = Monitor(tmp_path, network, [f"127.0.0.1:{agent.info_port}"])
+        cleanup.callback(monitor.stop)
+        wait_for(lambda: reason in monitor.state()["problems"][f"Consul's service {INFO}"]["error"])
+        tick = monitor.state()["tick"]
+        wait_for(lambda: monitor.state()["tick"] > tick + 1)
 
 
 def test_consul_lost_and_found(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,27 @@ ROWS = """[...document.querySelectorAll("#rows tr")].map((row) => {
     addressLines: Math.round(where.clientHeight / parseFloat(getComputedStyle(where).lineHeight)),
   };
 })"""
+LINES = """(cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return new Set([...range.getClientRects()].map((line) => line.top)).size;
+}"""
+BANDS = """(bands) => bands.map((band) => {
+  const points = [...band.points];
+  const edge = Math.max(...points.map((point) => point.x));
+  const heights = points.filter((point) => point.x === edge).map((point) => point.y);
+  return { height: Math.max(...heights) - Math.min(...heights), colour: getComputedStyle(band).fill };
+})"""
+COLOURS = "(bars) => bars.map((bar) => getComputedStyle(bar).backgroundColor)"
+COLOUR = """(name) => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(--${name})`;
+  const brush = new OffscreenCanvas(1, 1).getContext("2d");
+  brush.fillStyle = getComputedStyle(probe).color;
+  brush.fillRect(0, 0, 1, 1);
+  probe.remove();
+  return [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).map((part) => part / 255);
+}"""
 BOXES = """(where) => [...document.querySelectorAll(where)].map((node) => {
   const { left, right, top, bottom } = node.getBoundingClientRect();
   return { left, right, top, bottom };
@@ -188,6 +210,7 @@ def test_bad_times_can_be_read(
     picture(page, f"{happen.__name__}-{how['scheme']}")
     expect(page.locator(SAID[happen])).to_be_visible()
     check_access(page)
+    check_whole(page)
 
 
 @pytest.mark.parametrize("how", [LIGHT, DARK], ids=["hall", "phone"])
@@ -200,3 +223,76 @@ def test_blindness_can_be_read(begin: Begin, show: Show, how: dict[str, Any]) ->
     expect(page.locator(".banner.alarm")).to_be_visible()
     picture(page, f"blind-{how['scheme']}")
     check_access(page)
+    check_whole(page)
+
+
+def test_a_silence_is_marked(begin: Begin, show: Show) -> None:
+    """What an instance held is no longer in its band when it falls silent; the chart's mark says why."""
+    scene = demo(begin)
+    scene.wait(5)
+    scene.silence(3)
+    page = live(show(scene.open(), size=HALL))
+    expect(page.locator("#chart .sign", has_text="✕")).to_have_count(1)
+    expect(page.locator("#chart .sign title", has_text="fep.3 stopped answering")).to_have_count(1)
+    expect(page.locator("#chart .label")).to_have_text(["fep.1", "fep.4", "fep.5", "fep.6"])
+
+
+def test_bands_are_what_the_table_says(begin: Begin, show: Show) -> None:
+    """At its right edge each band is as high as its instance's number, and as coloured."""
+    page = live(show(demo(begin).open(), size=HALL))
+    counts = [int(text) for text in page.locator("#rows .count").all_text_contents()]
+    bands = page.locator("#chart .band").evaluate_all(BANDS)
+    present = [band for band in bands if band["height"] > 0]
+    scale = sum(band["height"] for band in present) / sum(counts)
+    assert [round(band["height"] / scale) for band in present] == counts
+    assert [band["colour"] for band in present] == page.locator("#rows .bar").evaluate_all(COLOURS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_can_be_told_from_their_ground(begin: Begin, show: Show, scheme: str) -> None:
+    """What axe does not look at: words in the chart and on a new row have 4.5:1, bars and bands 3:1."""
+    page = live(show(demo(begin).open(), scheme=scheme))
+
+    def contrast(one: str, other: str) -> float:
+        light, dark = sorted((luminance(page, one), luminance(page, other)), reverse=True)
+        return (light + 0.05) / (dark + 0.05)
+
+    words = ("ink", "quiet", "good", "warn", "bad")
+    low = {
+        (word, ground): contrast(word, ground) for word in words for ground in ("surface", "ground", "new")
+    }
+    assert {pair: ratio for pair, ratio in low.items() if ratio < 4.5} == {}
+    shapes = ("accent", "bad", "series-rest", *(f"series-{number}" for number in range(8)))
+    assert {shape: ratio for shape in shapes if (ratio := contrast(shape, "surface")) < 3} == {}
+
+
+def luminance(page: Page, name: str) -> float:
+    """Return the relative luminance of one of the page's colours, as WCAG 2 defines it."""
+    parts: list[float] = page.evaluate(COLOUR, name)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4) for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_who_wants_no_motion_gets_none(begin: Begin, show: Show) -> None:
+    """Under prefers-reduced-motion nothing moves that moves otherwise: rows that arrive, bars that grow."""
+    page = live(show(demo(begin).open()))
+    moving = "getComputedStyle(document.querySelector('.bar')).transitionDuration"
+    arriving = """() => {
+      document.querySelector("#rows tr").className = "new";
+      return document.querySelector("#rows tr").getAnimations().length;
+    }"""
+    assert (page.evaluate(moving), page.evaluate(arriving)) == ("0.3s", 1)
+    page.emulate_media(reduced_motion="reduce")
+    assert (page.evaluate(moving), page.evaluate(arriving)) == ("0s", 0)
+
+
+def check_whole(page: Page) -> None:
+    """Fail unless a page in a hall is to be seen without scrolling, and words keep together on a phone."""
+    assert page.viewport_size
+    if page.viewport_size == HALL:
+        seen = page.evaluate(BOXES, "section, #rows tr, #chart text")
+        assert max(box["bottom"] for box in seen) <= HALL["height"]
+    for state in page.locator(".state").all():
+        assert state.evaluate(LINES) == 1

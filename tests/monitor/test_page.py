@@ -22,6 +22,11 @@ INSIDE = """(() => {
   const isTableInside = edge("#services table") < edge("#services");
   return isTableInside && [...document.querySelectorAll("#rows .name, #rows .where")].every(isWhole);
 })()"""
+HEAR = """() => {
+  window.heard = [];
+  const [log, events] = ["log", "events"].map((id) => document.getElementById(id));
+  new MutationObserver(() => window.heard.push(log.ariaLive)).observe(events, { childList: true });
+}"""
 
 
 def row(page: Page, name: str) -> dict[str, str]:
@@ -74,7 +79,7 @@ def test_silence_is_seen(stage: Stage, show: Show) -> None:
     dead.stop()
     wait_for(lambda: row(page, "fep.1")["count"] == "?")
     assert row(page, "fep.1")["state"] == "✕ unreachable"
-    pattern = r"since \d\d:\d\d:\d\d \(\d s\): connection refused; held 7"
+    pattern = r"since \d\d:\d\d:\d\d \(\d\ss\): connection refused; held 7"
     assert re.fullmatch(pattern, row(page, "fep.1")["detail"])
     expect(page.locator("#total")).to_have_text("8")
     expect(page.locator("#instances")).to_have_text("1/2")
@@ -126,6 +131,26 @@ def test_a_lost_monitor_is_seen(stage: Stage, show: Show) -> None:
     expect(page.locator("#live")).to_have_text("● live")
     expect(page.locator(".banner")).to_have_count(0)
     wait_for(lambda: row(page, "fep.1")["count"] == "0")
+
+
+def test_the_past_is_not_read_aloud(stage: Stage, show: Show) -> None:
+    """A screen reader hears what happens; the log of before is not read to it, nor again after a silence."""
+    stage.cluster.add(stage.launch())
+    monitor = stage.watch()
+    page = show(monitor.url)
+    log = page.locator("#log")
+    expect(log).to_have_attribute("aria-live", "polite")
+    page.evaluate(HEAR)
+    monitor.process.send(signal.SIGSTOP)
+    try:
+        expect(page.locator("#live")).to_have_text("✕ disconnected")
+    finally:
+        monitor.process.send(signal.SIGCONT)
+    expect(log).to_have_attribute("aria-live", "polite")
+    assert page.evaluate("window.heard.slice(0, 2)") == ["off", "off"], "emptied, and listed anew"
+    stage.cluster.remove("fep.1")
+    expect(page.get_by_text("fep.1 left")).to_be_visible()
+    assert page.evaluate("window.heard.at(-1)") == "polite"
 
 
 def test_names_are_text(stage: Stage, show: Show) -> None:

@@ -62,6 +62,13 @@ def test_a_service_without_address_is_at_its_node() -> None:
     assert parse.services([entry(Address="")])[0].address == "192.0.2.9"
 
 
+def test_a_service_without_port_hides_no_other() -> None:
+    """Consul leaves away a port that is 0: such an instance is there, and so are the others."""
+    portless = entry("docker:fep.2:5000")
+    del portless["Service"]["Port"]
+    assert [service.port for service in parse.services([entry(), portless])] == [5001, 0]
+
+
 @pytest.mark.parametrize(
     ("checks", "worst"),
     [
@@ -132,6 +139,14 @@ def test_haproxys_worker_is_read() -> None:
     assert parse.haproxy_worker(PAGE) == Worker(41, ((24 + 2) * 60 + 3) * 60 + 4)
     with pytest.raises(AnswerError, match="without pid"):
         parse.haproxy_worker("<html>")
+
+
+@pytest.mark.parametrize("html", ["<b>pid = </b> 1 " * 50_000, PAGE.replace("41", "9" * 5000)])
+@pytest.mark.timeout(5)
+def test_a_huge_page_of_rubbish_is_refused_at_once(html: str) -> None:
+    """Neither a long page nor a long number holds the monitor up: either is an error, within 5 s."""
+    with pytest.raises(AnswerError, match="without pid"):
+        parse.haproxy_worker(html)
 
 
 @pytest.mark.parametrize("parser", [parse.services, parse.members, parse.peers, parse.leader])

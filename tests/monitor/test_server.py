@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tools.monitor import options
+from tools.monitor import options, server
 from tools.monitor.negotiate import negotiate
 from tools.monitor.state import Host
 
@@ -26,6 +26,8 @@ from .test_view import apply
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .scene import Begin
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 NOBODY = "127.0.0.1:2"  # no program listens there
@@ -161,6 +163,24 @@ def test_the_browsers_are_counted(monitor: Monitor) -> None:
         browser.sendall(b"GET /events HTTP/1.1\r\nHost: monitor\r\n\r\n")
         wait_for(lambda: browsers() == 1)
     wait_for(lambda: browsers() == 0)
+
+
+def test_a_browser_that_does_not_read_is_left(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that nobody reads ends after its time, and costs the monitor nothing more."""
+    monkeypatch.setattr(server, "PATIENCE", 1.0)
+    scene = begin(1)
+    scene.launch(*range(1, 1501))
+    host, _, port = scene.open(buffer=4096).removeprefix("http://").partition(":")
+
+    def browsers() -> bool:
+        return "monitor_browsers 1.0" in ask(f"http://{host}:{port}/metrics")[2]
+
+    with closing(socket.socket()) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        browser.connect((host, int(port)))
+        browser.sendall(b"GET /events HTTP/1.1\r\nHost: monitor\r\n\r\n")
+        wait_for(browsers)
+        wait_for(lambda: not browsers())
 
 
 def test_the_history_grows(monitor: Monitor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.monitor import names
 from tools.monitor import state as states
 from tools.monitor.answer import AnswerError
 from tools.monitor.parse import Check, Service
@@ -77,6 +78,16 @@ def test_containers_of_one_name_are_told_apart() -> None:
     state = empty()
     states.see_services(state, "info", [service("fep.1"), service("fep.1", node="other")], now=100)
     assert [instance.name for instance in state.instances.values()] == ["docker:fep.1", "other:fep.1"]
+
+
+def test_no_two_instances_share_a_name() -> None:
+    """Names that differ only in what cannot be printed are numbered, also where a number is taken."""
+    state = empty()
+    keys = ["docker:a b", "docker:a\tb", "docker:a?b~2", "docker:a?b"]
+    found = [Service(key, names.identity(f"{key}:1")[1], "docker", "192.0.2.3", 1, "passing") for key in keys]
+    states.see_services(state, "info", found, now=100)
+    shown = [instance.name for instance in state.instances.values()]
+    assert shown == ["docker:a?b", "docker:a?b~2", "a?b~2", "docker:a?b~3"]
 
 
 def test_silence_is_not_zero() -> None:

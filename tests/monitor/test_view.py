@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tools.monitor import cluster, metrics, patch, view
+from tools.monitor import cluster, metrics, names, patch, view
 from tools.monitor import state as states
 from tools.monitor.answer import AnswerError
 from tools.monitor.parse import Member, Peer, Server, Service, Worker
@@ -114,10 +115,11 @@ def test_a_snapshot_tells_of_an_instance() -> None:
 
 
 def test_an_instance_that_nobody_can_ask_says_so() -> None:
-    """A container with only its echo service has no count to wait for."""
+    """A container with only its echo service has no count to wait for, nor in plain text."""
     state = State((), (), "")
     states.see_services(state, "echo", services("fep.1"), now=100)
     assert view.snapshot(state, 0, now=101)["instances"]["fep.1"]["status"] == "no info"
+    assert view.text(state) == "fep.1 no-info\n"
 
 
 def test_a_snapshot_tells_of_the_hosts() -> None:
@@ -186,6 +188,25 @@ def test_the_history_is_one_series_an_instance() -> None:
         states.sample(state, tick, now=tick)
     series = {"fep.1": [0, 1, None], "fep.2": [None, 1, 2]}
     assert view.history(state) == {"ticks": [0, 1, 2], "times": [0, 1, 2], "series": series}
+
+
+def test_the_metrics_name_everything_once() -> None:
+    """Each metric is described once, and no two samples are of the same thing: Prometheus refuses those."""
+    state = busy()
+    strange = ["a b", "a\tb", 'quote"', "back\\slash", "{le=}", "#"]
+    found = [replace(service, name=names.printable(service.name)) for service in services(*strange)]
+    states.see_services(state, "info", found, now=107)
+    for instance in state.instances.values():
+        states.see_connections(state, instance, instance.services["info"], 1, now=108)
+    text = metrics.exposition(state, browsers=3).decode()
+    families = list(text_string_to_metric_families(text))
+    samples = [(s.name, *sorted(s.labels.items())) for family in families for s in family.samples]
+    assert len({family.name for family in families}) == len(families)
+    assert all(family.documentation and family.type in {"gauge", "counter"} for family in families)
+    assert len(set(samples)) == len(samples)
+    told = {s.labels["instance"] for f in families for s in f.samples if s.name == "monitor_instance_up"}
+    assert told == {instance.name for instance in state.instances.values()}
+    assert {'quote"', "back\\slash", "{le=}", "#"} < told
 
 
 def test_the_metrics_are_prometheus_text() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .state import State
 
 SIZE = 32 * 2**20  # of one answer: 500 instances are about 1 MiB
+DIGITS = 20  # of an index, which has 64 bits
 WAIT = 2.0  # s that a blocking query stays open: after it, an agent that became worse than another is left
 PAUSE = (
     0.1  # s between two answers of one blocking query, so that a catalog in uproar is read 10 times a second
@@ -98,6 +99,6 @@ def ranked(state: State) -> list[str]:
 
 def _index(answer: Answer) -> int:
     text = answer.headers.get("X-Consul-Index", "")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > DIGITS:
         raise AnswerError("answered without an index: this is not Consul")
     return int(text)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OK = 200
+PORTS = range(1, 2**16)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def session() -> aiohttp.ClientSession:
 
 
 def url_of(address: str, port: int, path: str) -> URL:
-    """Return the HTTP URL of a path at an address; raises AnswerError when that is no address."""
+    """Return the HTTP URL of a path at an address and port; raises AnswerError when they are none."""
+    if port not in PORTS:
+        raise AnswerError("has no usable port")
     try:
         return URL.build(scheme="http", host=address, port=port, path=path)
     except ValueError as error:

@@ -16,7 +16,9 @@ Value = TypeVar("Value")
 MEMBER_STATUS = {0: "unknown", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}  # serf's MemberStatus
 MOST_CONNECTIONS = 10**9
 _SEVERITY: tuple[Check, ...] = get_args(Check)
-_WORKER = re.compile(r"<b>pid = </b> (\d+) .*?<b>uptime = </b> (\d+)d (\d+)h(\d\d)m(\d\d)s", re.DOTALL)
+_WORKER = re.compile(  # bounded in every part: a page of rubbish is read as fast as any other
+    r"<b>pid = </b> (\d{1,9}) .{0,300}?<b>uptime = </b> (\d{1,9})d (\d\d?)h(\d\d)m(\d\d)s", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,8 @@ def _service(entry: dict[str, object]) -> Service:
     key, name = identity(_field(service, "ID", str))
     address = _field(service, "Address", str) or _field(node, "Address", str)
     checks = [_field(_as(dict, check, "a check"), "Status", str) for check in _field(entry, "Checks", list)]
-    return Service(
-        key, name, printable(_field(node, "Node", str)), address, _field(service, "Port", int), _worst(checks)
-    )
+    port = _as(int, service.get("Port", 0), "Port")  # Consul leaves away a port that is 0
+    return Service(key, name, printable(_field(node, "Node", str)), address, port, _worst(checks))
 
 
 def _worst(checks: list[str]) -> Check:

@@ -5,6 +5,7 @@ Times are seconds since the epoch. Every change that an audience would want to h
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -225,8 +226,15 @@ def _keep(instance: Instance, kind: Kind, services: dict[str, Service], now: flo
 
 
 def _name(state: State) -> None:
-    """Name each instance after its container, or by its key where two hosts have one of that name."""
+    """Name each instance after its container, or by its key where two hosts have one of that name.
+
+    Keys that look the same when they are printed are numbered: no two instances share a name.
+    """
     uses = Counter(instance.service.name for instance in state.instances.values())
+    taken: set[str] = set()
     for instance in state.instances.values():
         name = instance.service.name
-        instance.name = name if uses[name] == 1 else printable(instance.key)
+        name = name if uses[name] == 1 else printable(instance.key)
+        others = (f"{name}~{number}" for number in itertools.count(2))
+        instance.name = next(free for free in itertools.chain([name], others) if free not in taken)
+        taken.add(instance.name)

@@ -55,13 +55,18 @@ def history(state: State) -> Tree:
 
 
 def text(state: State) -> str:
-    """Return a line `name count` an instance, in natural order; the count may be `unreachable`, `waiting`."""
+    """Return a line `name count` an instance, in natural order; without a count its status is one word."""
     instances = sorted(state.instances.values(), key=lambda instance: natural(instance.name))
     return "".join(f"{instance.name} {_count(instance)}\n" for instance in instances)
 
 
 def _count(instance: Instance) -> str:
-    return str(instance.connections) if instance.reach.status == "ok" else instance.reach.status
+    status = _status(instance)
+    return str(instance.connections) if status == "ok" else status.replace(" ", "-")
+
+
+def _status(instance: Instance) -> str:
+    return instance.reach.status if "info" in instance.services else "no info"
 
 
 def _instance(instance: Instance, server: Server | None) -> Tree:
@@ -69,7 +74,7 @@ def _instance(instance: Instance, server: Server | None) -> Tree:
     tree: Tree = {
         "node": service.node,
         "address": f"{service.address}:{service.port}",
-        "status": instance.reach.status if "info" in instance.services else "no info",
+        "status": _status(instance),
         "since": round(instance.reach.since, 3),
         "checks": {kind: registered.check for kind, registered in instance.services.items()},
     }

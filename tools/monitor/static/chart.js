@@ -86,11 +86,8 @@ export function showChart(tree) {
   );
 }
 
-// Returns the index of the first sample that knew of what happened at a time.
-function sampleAt(time) {
-  const after = times.findIndex((sampled) => sampled >= time);
-  return after < 0 ? times.length - 1 : after;
-}
+// Returns the index of the last sample that did not know of what happened at a time: there the bands change.
+const sampleAt = (time) => Math.max(0, times.findLastIndex((sampled) => sampled < time));
 
 // Returns the bands from the bottom up, each with its lower and upper edge. Who is there comes first to have a
 // band of its own; those that have left share one before.
@@ -113,10 +110,11 @@ function stack(instances) {
   });
 }
 
+// Returns a band's shape: steps, as nobody knows what was between two samples.
 function area(band, x, y) {
-  const there = band.upper.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
-  const back = band.lower.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).reverse();
-  const shape = draw("polygon", { class: "band", points: [...there, ...back].join(" ") });
+  const edge = (values) => values.flatMap((value, index) => [[x(Math.max(0, index - 1)), y(value)], [x(index), y(value)]]);
+  const [there, back] = [edge(band.upper), edge(band.lower).reverse()];
+  const shape = draw("polygon", { class: "band", points: [...there, ...back].map((point) => point.map((place) => place.toFixed(1))).join(" ") });
   shape.style.setProperty("--series", band.fill);
   return shape;
 }

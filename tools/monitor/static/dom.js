@@ -35,7 +35,7 @@ export const timeOfDay = (seconds) => clock.format(new Date(seconds * 1000));
 // Returns a duration in words for an audience.
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  return whole < 180 ? `${whole} s` : `${Math.floor(whole / 60)} min`;
+  return whole < 180 ? `${whole}\u00a0s` : `${Math.floor(whole / 60)}\u00a0min`;
 }
 
 export const natural = new Intl.Collator("en", { numeric: true });

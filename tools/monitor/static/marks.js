@@ -1,8 +1,8 @@
-// The marks in the chart: HAProxy's reloads and changes of the leader, each kind in a row of its own.
+// The marks in the chart: silences, changes of the leader and HAProxy's reloads, each kind in a row of its own.
 
 import { draw, timeOfDay } from "./dom.js";
 
-const SIGNS = { leader: "★", reload: "↻" };
+const SIGNS = { unreachable: "✕", leader: "★", reload: "↻" };
 const ROW = 1.15; // rem
 const APART = 3; // rem from the first event of a sign to that of the next: what is nearer shares the sign
 

@@ -55,12 +55,16 @@ function draw() {
   showTable(tree, isFresh);
   showChart(tree);
   showHosts(tree);
+  if (!isFresh) {
+    byId("log").ariaLive = "polite"; // from now on: what had happened before is not read aloud
+  }
   showEvents(tree.events);
   isFresh = false;
 }
 
 function lose() {
   isFresh = true;
+  byId("log").ariaLive = "off";
   const since = heardAt === null ? "" : ` since ${timeOfDay(heardAt)}: what you see is as old as that`;
   document.body.classList.add("lost");
   document.title = `✕ ${TITLE}`;
