@@ -21,10 +21,10 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y/%m/%d %H:%M:%S", level=logging.INFO)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     announce(options)
-    registrator = Registrator(options)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: registrator.reasons.stop())
     try:
+        registrator = Registrator(options)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: registrator.reasons.stop())
         if options.health:
             health.serve(options.health, registrator)
         registrator.run()
