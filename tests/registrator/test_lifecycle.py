@@ -168,6 +168,7 @@ def test_after_the_original(
     eventually("vm", lambda: agent.services[WEB]["Meta"].get("registrator-host"))
 
     eventually(left, lambda: sorted(agent.services))
+    assert ("dangling: vm:old:80" in program.log.read_text()) == bool(flags)
 
 
 @pytest.mark.parametrize(("flags", "left"), [([], [WEB]), (["-deregister-on-exit"], [])])
@@ -183,6 +184,17 @@ def test_its_own_end(
     assert program.end(signal.SIGTERM) == 0
     assert time.monotonic() - start < 2
     assert sorted(agent.services) == left
+
+
+def test_not_healthy_before_the_first_look(program: Program, agent: FakeAgent) -> None:
+    """As long as nothing was looked at, /health does not call that healthy."""
+    agent.thawed.clear()
+    program.start()
+    eventually(True, lambda: "status" in program.health())
+    assert (program.health()["status"], program.health()["failure"]) == (503, "")
+    agent.thawed.set()
+
+    eventually(200, lambda: program.health()["status"])
 
 
 def test_health(program: Program, docker: FakeDocker, agent: FakeAgent) -> None:

@@ -117,6 +117,16 @@ def test_a_network_event_touches_its_container() -> None:
     assert found.touched == {network["Actor"]["Attributes"]["container"], KEY}
 
 
+def test_a_network_that_goes_touches_nobody() -> None:
+    """A network that is removed names no container in its event."""
+    found, gone = reasons(), recorded("network_event") | {"Action": "destroy"}
+    del gone["Actor"]["Attributes"]["container"]
+
+    found.take(gone)
+
+    assert found.touched == set()
+
+
 def test_waiting() -> None:
     """All events that are there are taken at once; after a failure none shortens the wait."""
     found, start = reasons(), time.monotonic()

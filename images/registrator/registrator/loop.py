@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from consul import ConsulException
 
 from .agent import Agent
 from .engine import Engine
+from .options import Options
 from .plan import Operation, Registered, plan
 from .reasons import FIRST, LONGEST, AwayError, Reasons, calling
 from .services import Desired, Host, desired
-
-if TYPE_CHECKING:
-    from .options import Options
 
 log = logging.getLogger("registrator")
 PERIOD = 30.0  # seconds between looks without a reason
@@ -147,6 +145,8 @@ class Registrator:
     def perform(self, operation: Operation) -> bool:
         """Carry out one operation and say so; return whether Consul took it."""
         started, service = time.monotonic(), operation.service
+        if operation.reason == "dangling":
+            log.info("dangling: %s", operation.id)
         self.counts[operation.kind] += 1
         try:
             self.agent.apply(operation)
