@@ -123,10 +123,10 @@ class Reasons:
         return signal_number(sent) in ENDING | {signal_number(self.stop_signal(key) or "TERM")}
 
     def listen(self) -> None:
-        """Read Docker's events: the daemon drops those that nobody takes within 100 ms."""
+        """Read Docker's events, whatever happens: the daemon drops those that nobody takes within 100 ms."""
         pause = FIRST
         while not self.stopping:
-            with suppress(*ERRORS):
+            with suppress(Exception):
                 stream = Engine(internal=self.options.internal).events(int(time.time()) - self.options.drain)
                 log.info("Listening for Docker events ...")
                 pause = FIRST
@@ -150,7 +150,7 @@ class Reasons:
                     self.inbox.put(news)
                 news, pause = LOOK, FIRST
                 time.sleep(CALM)
-            except ERRORS:
+            except Exception:  # noqa: BLE001 - nobody would miss a thread that has ended
                 index, news = None, NEW_AGENT
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST)
