@@ -108,8 +108,12 @@ class Containers:
         return time.monotonic() - begun
 
     def prove(self, what: str, *wanted: str, within: float = 0, source: str = "R1, R2: our choice") -> None:
-        """Tell how long it takes from now until exactly the wanted IDs are in the catalog, and hold it."""
+        """Tell how long it takes from now until the catalog has exactly the wanted IDs, and hold it.
+
+        They are those of what `docker ps` lists.
+        """
         took = self.seconds(*wanted, within=within)
+        assert self.published() == set(wanted), "docker ps"
         self._proof.within(f"{what}, to the catalog", took, within or self.prompt, source)
 
     def healthy(self, key: str) -> bool:

@@ -48,7 +48,6 @@ def test_the_docker_host_reboots(containers: Containers, lab: Lab, faults: Fault
     with faults.under(Reboot(power, lab.docker)):
         within = lab.topology.deadlines.members
         containers.prove("the host is up", back, within=within, source="N5")
-        assert containers.published() == {back}
 
 
 @pytest.mark.original_fails("#377")
@@ -140,8 +139,7 @@ def test_200_containers_in_waves(containers: Containers) -> None:
         new = [20001 + wave * WAVE + number for number in range(WAVE)] if wave < WAVES else []
         mixed = chain.from_iterable(zip_longest((f"+{port}" for port in new), (f"-{port}" for port in old)))
         containers.many(START_OR_END, [word for word in mixed if word])
-        wanted = containers.published()
-        assert wanted == {containers.id_of(f"t-{port}", PORT) for port in new}
+        wanted = [containers.id_of(f"t-{port}", PORT) for port in new]
         containers.prove(f"{len(new)} came, {len(old)} went", *wanted, within=30, source="R9: our choice")
         old = new
 
