@@ -104,9 +104,10 @@ def test_drain(program: Program, docker: FakeDocker, agent: FakeAgent) -> None:
     docker.kill(key, 15)
     eventually(["vm:other:80"], lambda: sorted(agent.services))
     program.end()
+    agent.writes.clear()
     program.start("-drain=30", SOON)
     program.settle(3)
-    assert sorted(agent.services) == ["vm:other:80"]
+    assert (sorted(agent.services), agent.writes) == (["vm:other:80"], [])
 
     docker.die(key)
     docker.start_again(key)

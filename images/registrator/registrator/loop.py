@@ -17,6 +17,7 @@ from .reasons import FIRST, LONGEST, AwayError, Reasons, calling
 from .services import Desired, Host, desired
 
 log = logging.getLogger("registrator")
+GATHER = 0.3  # seconds before the first look, in which Docker tells who has been told to end
 PERIOD = 30.0  # seconds between looks without a reason
 AGAIN = 1.0  # seconds after a look with a reason, to see whether all is as it should be
 LONGEST_REFUSED = 60.0  # seconds between attempts at a write that Consul refuses
@@ -54,6 +55,8 @@ class Registrator:
         """Reconcile until stopped; raise AwayError for a Consul that had to be there and was not."""
         self.greet()
         self.reasons.start()
+        ready = time.monotonic() + GATHER
+        self.reasons.wait(ready, ready)
         while not self.reasons.stopping:
             self.look()
             due = min([self.due, *(refused.at for refused in self.refused.values())])
