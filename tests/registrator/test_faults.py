@@ -130,7 +130,7 @@ def test_a_container_that_does_not_tell_keeps_its_service(
     program.end()
     docker.refusals[key] = 500
     docker.run("new", PORT)
-    program.start()
+    program.start(SOON)
     eventually(["vm:new:80", WEB], lambda: sorted(agent.services))
     program.settle()
 
