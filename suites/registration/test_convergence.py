@@ -2,119 +2,118 @@
 
 from __future__ import annotations
 
+from itertools import chain, zip_longest
+
 import pytest
 
+from lab.faults import Faults, Reboot
 from lab.hosts import Lab
-from lab.waiting import Unmet, wait_for
+from lab.machines import Machines
+from lab.waiting import Unmet
 
-from .conftest import Containers
+from .conftest import PORT, Containers, agent_away, registrator_away
 
-PORT = 80
 WAVE = 50
 WAVES = 4
-
-
-def launch(containers: Containers, name: str, host_port: int) -> str:
-    """Start a container with one published port and return its ID in Consul."""
-    return containers.id_of(containers.run(name, "--publish", f"{host_port}:{PORT}"), PORT)
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    "how", [("stop", "--time", "1"), ("kill",), ("kill", "--signal", "TERM"), ("rm", "--force")], ids=" ".join
+START_OR_END = (
+    'n=${1#?}; case "$1" in'
+    ' +*) docker run --detach --name "t-$n" --publish "$n:80" --entrypoint sleep "$0" 600;;'
+    ' *) docker rm --force "t-$n";; esac >/dev/null'
 )
-def test_an_end_is_an_end(containers: Containers, how: tuple[str, ...]) -> None:
-    """R2: Stopped, killed or removed: the service goes; its neighbour stays."""
-    gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
-    containers.settle(gone, stays)
-
-    containers.docker(*how, "t-gone")
-
-    containers.settle(stays)
 
 
-def test_a_crash_loop_leaves_no_ghost(containers: Containers) -> None:
-    """R2: A container that dies again and again is gone for good when it is removed."""
-    containers.run("loop", "--publish", "20001:80", "--restart", "always", command=("sh", "-c", "sleep 0.3"))
-    wait_for(
-        lambda: int(containers.docker("inspect", "--format", "{{.RestartCount}}", "t-loop")),
-        lambda count: count >= 3,
-        within=30,
-        what="three restarts",
-    )
-
-    containers.docker("rm", "--force", "t-loop")
-
-    containers.settle()
-
-
-@pytest.mark.original_fails("#224, #578")
-def test_a_paused_container_is_critical(containers: Containers, lab: Lab) -> None:
-    """R10: Paused it stays registered but is not healthy; unpaused it is again."""
-    key = launch(containers, "paused", 20001)
-    service = containers.settle(key)[key]["Service"]
-
-    def healthy() -> set[str]:
-        return {instance.id for instance in lab.lb.agent.instances(service)}
-
-    wait_for(healthy, lambda ids: key in ids, within=containers.limit, what="healthy")
-    containers.docker("pause", "t-paused")
-    wait_for(healthy, lambda ids: key not in ids, within=containers.limit, what="not healthy while paused")
-    containers.settle(key)
-    containers.docker("unpause", "t-paused")
-    wait_for(healthy, lambda ids: key in ids, within=containers.limit, what="healthy again")
-
-
-def test_registrator_killed_while_services_come_and_go(containers: Containers) -> None:
+def test_registrator_killed_while_services_come_and_go(containers: Containers, lab: Lab) -> None:
     """R3: What changed while it was dead is right once it is back: no ghost, nothing missing."""
-    gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
+    gone, stays = containers.launch("gone", 20001), containers.launch("stays", 20002)
     containers.settle(gone, stays)
 
-    containers.docker("kill", "registrator")
-    containers.docker("rm", "--force", "t-gone")
-    fresh = launch(containers, "fresh", 20003)
-    containers.docker("start", "registrator")
+    with registrator_away(containers, "kill"):
+        containers.docker("rm", "--force", "t-gone")
+        fresh = containers.launch("fresh", 20003)
 
-    containers.settle(stays, fresh)
+    within = lab.topology.registrator.resync
+    containers.prove("registrator is back", stays, fresh, within=within, source="R3: one resync")
+
+
+@pytest.mark.full
+@pytest.mark.destructive
+def test_the_docker_host_reboots(containers: Containers, lab: Lab, faults: Faults, power: Machines) -> None:
+    """R4: After a reboot each container that runs again is registered once, and no other is."""
+    gone, back = (
+        containers.launch("gone", 20001),
+        containers.launch("back", 20002, "--restart", "always"),
+    )
+    containers.settle(gone, back)
+
+    with faults.under(Reboot(power, lab.docker)):
+        within = lab.topology.deadlines.members
+        containers.prove("the host is up", back, within=within, source="N5")
 
 
 @pytest.mark.original_fails("#377")
 def test_docker_restarted(containers: Containers, lab: Lab) -> None:
     """dockerd restarts under live containers: they stay registered, and new ones are found."""
-    stays = launch(containers, "stays", 20001)
+    stays = containers.launch("stays", 20001)
     containers.settle(stays)
 
     lab.docker.run("sudo", "systemctl", "restart", "docker")
+    fresh = containers.launch("fresh", 20002)
 
-    containers.settle(stays, launch(containers, "fresh", 20002), within=lab.topology.deadlines.container)
+    within = lab.topology.deadlines.container
+    containers.prove("launched after the restart", stays, fresh, within=within, source="our choice")
 
 
 @pytest.mark.original_fails("#264, #327")
 def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
     """R5: Consul's agent away while a container starts and another ends: right soon after it is back."""
-    gone, stays = launch(containers, "gone", 20001), launch(containers, "stays", 20002)
+    gone, stays = containers.launch("gone", 20001), containers.launch("stays", 20002)
     containers.settle(gone, stays)
 
-    lab.docker.run("sudo", "systemctl", "stop", "consul")
-    containers.docker("rm", "--force", "t-gone")
-    fresh = launch(containers, "fresh", 20003)
-    lab.docker.run("sudo", "systemctl", "start", "consul")
+    with agent_away(lab):
+        containers.docker("rm", "--force", "t-gone")
+        fresh = containers.launch("fresh", 20003)
 
-    containers.settle(stays, fresh, within=lab.topology.deadlines.members)
+    within = lab.topology.deadlines.members
+    containers.prove("the agent is started", stays, fresh, within=within, source="R5, N5")
 
 
 @pytest.mark.original_fails("#81, #334")
 def test_the_agent_s_services_wiped(containers: Containers, lab: Lab) -> None:
     """The agent loses what it knew of services: all are registered again."""
-    keys = [launch(containers, "a", 20001), launch(containers, "b", 20002)]
+    keys = [containers.launch("a", 20001), containers.launch("b", 20002)]
     containers.settle(*keys)
     folders = " ".join(f"{lab.topology.consul.data_dir}/{name}" for name in ("services", "checks"))
 
-    lab.docker.run("sudo", "systemctl", "stop", "consul")
-    lab.docker.run("sudo", "sh", "-c", f"rm -rf {folders}")
-    lab.docker.run("sudo", "systemctl", "start", "consul")
+    with agent_away(lab):
+        lab.docker.run("sudo", "sh", "-c", f"rm -rf {folders}")
 
-    containers.settle(*keys, within=lab.topology.deadlines.members)
+    within = lab.topology.deadlines.members
+    containers.prove("the agent is started", *keys, within=within, source="N5")
+
+
+@pytest.mark.original_fails("#81, #334")
+def test_somebody_removes_a_service_from_the_agent(containers: Containers, lab: Lab) -> None:
+    """A service that somebody else deregistered is back, though Docker tells nothing."""
+    key = containers.launch("web", 20001)
+    containers.settle(key)
+
+    lab.docker.agent.api.agent.service.deregister(key)
+
+    containers.prove("deregistered by another", key)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(400)
+def test_what_only_the_catalog_lost_comes_back(containers: Containers, lab: Lab) -> None:
+    """R6: A service that is removed from the catalog, while its agent has it, comes back there."""
+    key = containers.launch("web", 20001)
+    containers.settle(key)
+
+    assert lab.lb.agent.api.catalog.deregister(lab.docker.name, service_id=key)
+    assert key not in containers.catalog()
+
+    within = lab.topology.deadlines.anti_entropy
+    containers.prove("removed from the catalog", key, within=within, source="N9")
 
 
 def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab) -> None:
@@ -122,9 +121,10 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
     services = lab.docker.agent.api.agent.service
     services.register("foreign", service_id="foreign", port=1)
     try:
-        containers.settle(launch(containers, "mine", 20001))
+        key = containers.launch("mine", 20001)
+        containers.settle(key)
         containers.docker("restart", "registrator")
-        containers.settle(containers.id_of("t-mine", PORT))
+        containers.settle(key)
         assert "foreign" in lab.docker.agent.api.agent.services()
     finally:
         services.deregister("foreign")
@@ -133,20 +133,22 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
 @pytest.mark.timeout(600)
 @pytest.mark.original_fails("#339")
 def test_200_containers_in_waves(containers: Containers) -> None:
-    """R9: Four waves of 50 come and go; after each the catalog equals `docker ps`."""
-    for wave in range(WAVES):
-        ports = [20001 + wave * WAVE + n for n in range(WAVE)]
-        program = 'docker run --detach --name "t-$1" --publish "$1:80" --entrypoint sleep "$0" 600 >/dev/null'
-        containers.many(program, [str(port) for port in ports])
-        containers.settle(*(containers.id_of(f"t-{port}", PORT) for port in ports), within=30)
-        containers.remove_all()
+    """R9: Four waves of 50, each of which comes while the one before goes: the catalog equals `docker ps`."""
+    old: list[int] = []
+    for wave in range(WAVES + 1):
+        new = [20001 + wave * WAVE + number for number in range(WAVE)] if wave < WAVES else []
+        mixed = chain.from_iterable(zip_longest((f"+{port}" for port in new), (f"-{port}" for port in old)))
+        containers.many(START_OR_END, [word for word in mixed if word])
+        wanted = [containers.id_of(f"t-{port}", PORT) for port in new]
+        containers.prove(f"{len(new)} came, {len(old)} went", *wanted, within=30, source="R9: our choice")
+        old = new
 
 
 def test_control_a_frozen_registrator_is_noticed(containers: Containers) -> None:
     """The suite can fail: with registrator frozen a new container is nobody's service."""
     containers.docker("pause", "registrator")
     try:
-        key = launch(containers, "unseen", 20001)
+        key = containers.launch("unseen", 20001)
         with pytest.raises(Unmet):
             containers.settle(key, within=2)
     finally:

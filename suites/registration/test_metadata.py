@@ -44,14 +44,18 @@ def test_the_host_s_network_needs_no_publishing(containers: Containers) -> None:
 
 
 def test_a_label_beats_a_variable(containers: Containers) -> None:
-    """Of two names the label's wins; the tags keep their order."""
-    options = ("--env", "SERVICE_NAME=variable", "--label", "SERVICE_NAME=label", "--env", "SERVICE_TAGS=b,a")
-    name = containers.run("label", "--publish", "20001:80", *options)
-    key = containers.id_of(name, 80)
+    """Of two names the label's wins."""
+    key = containers.launch("label", 20001, "--env", "SERVICE_NAME=variable", "--label", "SERVICE_NAME=label")
 
-    service = containers.settle(key)[key]
-    assert service["Service"] == "label"
-    assert service["Tags"] == ["b", "a"]
+    assert containers.settle(key)[key]["Service"] == "label"
+
+
+@pytest.mark.original_fails("v7.4.0, which turns the order of SERVICE_TAGS round")
+def test_tags_keep_their_order(containers: Containers) -> None:
+    """The tags of SERVICE_TAGS are there in the order in which they were given."""
+    key = containers.launch("tags", 20001, "--env", "SERVICE_TAGS=b,a")
+
+    assert containers.settle(key)[key]["Tags"] == ["b", "a"]
 
 
 def test_an_id_of_its_own_comes_and_goes(containers: Containers) -> None:

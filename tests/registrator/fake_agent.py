@@ -20,7 +20,10 @@ STATES = {"pass": "passing", "warn": "warning", "fail": "critical"}
 
 
 class FakeAgent(Fake):
-    """The agent and, at once equal to it, the catalog. writes: the path of each write that it took."""
+    """The agent and, at once equal to it, the catalog.
+
+    writes: the path of each write that it took; token: what it asks for, as the real one does with ACLs.
+    """
 
     def __init__(self) -> None:
         """Prepare on a port of its own choice, empty."""
@@ -29,6 +32,7 @@ class FakeAgent(Fake):
         self.checks: dict[str, Json] = {}
         self.writes: list[str] = []
         self.index = 10
+        self.token = ""
 
     @property
     def uri(self) -> str:
@@ -44,7 +48,9 @@ class FakeAgent(Fake):
         """Answer one request."""
         parts = urlsplit(request.path)
         path = unquote(parts.path).removeprefix("/v1/")
-        if request.command == "PUT":
+        if path != "status/leader" and request.headers.get("X-Consul-Token", "") != self.token:
+            request.answer("Permission denied: anonymous token lacks permission", 403)
+        elif request.command == "PUT":
             refusal = self.write(
                 path.removeprefix("agent/"), body or {}, replace="replace-existing" in parts.query
             )

@@ -40,6 +40,7 @@ class FakeDocker(Fake):
         self.history: list[Json] = []
         self.lossy = False
         self.stuck: set[str] = set()
+        self.refusals: dict[str, int] = {}
 
     def run(
         self,
@@ -126,8 +127,8 @@ class FakeDocker(Fake):
 
     def inspect(self, request: Handler, key: str) -> None:
         """Answer with an inspection, after which the list is up to date."""
-        if key not in self.inspections:
-            request.answer({"message": f"No such container: {key}"}, 404)
+        if key in self.refusals or key not in self.inspections:
+            request.answer({"message": f"No container: {key}"}, self.refusals.get(key, 404))
             return
         if key in self.stuck:
             threading.Event().wait(LONGEST)

@@ -52,7 +52,7 @@ def containers(draw: st.DrawFn) -> list[Container]:
                 ports=unique,
                 network=networks,
                 addresses=addresses,
-                state=st.sampled_from(["running", "running", "paused", "failed"]),
+                state=st.sampled_from(["running", "running", "paused", "failed", "unknown"]),
                 health=st.sampled_from(["", "starting", "healthy", "unhealthy"]),
             )
         )

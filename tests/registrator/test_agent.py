@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import consul
 import pytest
+from docker.transport import UnixHTTPAdapter
 
 from images.registrator.registrator.agent import Agent, connect
 from images.registrator.registrator.checks import definition
@@ -148,8 +149,53 @@ def test_leader_and_address(side: Agent) -> None:
     assert side.address() in ("192.0.2.7", "127.0.0.1")
 
 
+def test_the_token_is_shown_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ACLs every call is allowed that the token of Consul's own variable allows."""
+    fake = FakeAgent()
+    fake.token = "secret"
+    fake.start()
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", fake.token)
+    side = Agent(fake.uri)
+    for kind in ("register", "check", "uncheck"):
+        side.apply(operation(kind, service(state="passing" if kind == "check" else "")))
+
+    assert side.address() == "192.0.2.7"
+    assert "vm:web:80" in side.registered()
+    assert side.catalog(None)[1] == {"vm:web:80"}
+    side.apply(operation("deregister", None))
+    assert fake.services == {}
+    side.client.http.session.close()
+    fake.stop()
+
+
+@pytest.mark.parametrize(
+    ("uri", "variable", "base"),
+    [
+        ("consul:", "192.0.2.9:99", "http://192.0.2.9:99"),
+        ("consul://", "192.0.2.9", "http://192.0.2.9:8500"),
+        ("consul:", "http://192.0.2.9:99", "http://192.0.2.9:99"),
+        ("consul:", "https://192.0.2.9:99", "https://192.0.2.9:99"),
+        ("consul-tls://", "192.0.2.9:99", "https://192.0.2.9:99"),
+        ("consul://192.0.2.1:85", "192.0.2.9:99", "http://192.0.2.1:85"),
+        ("consul:", "unix:///run/consul.sock", "http://127.0.0.1:8500"),
+        ("consul-unix:///run/consul.sock", "https://192.0.2.9:99", "http://127.0.0.1:8500"),
+    ],
+)
+def test_the_address_in_consul_s_own_variable(
+    monkeypatch: pytest.MonkeyPatch, uri: str, variable: str, base: str
+) -> None:
+    """CONSUL_HTTP_ADDR counts, in each of its forms, where the URI names no place; a socket needs neither."""
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", variable)
+
+    client = connect(uri).http
+
+    assert client.base_uri == base
+    socket = "unix" in uri + variable
+    assert isinstance(client.session.get_adapter("http://127.0.0.1:8500"), UnixHTTPAdapter) == socket
+
+
 def test_uris(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every form of URI leads to the place it names; without a host Consul's own variable counts."""
+    """Every form of URI leads to the place it names."""
     monkeypatch.delenv("CONSUL_HTTP_ADDR", raising=False)
     monkeypatch.setenv("CONSUL_CLIENT_CERT", "cert.pem")
     monkeypatch.setenv("CONSUL_CLIENT_KEY", "key.pem")
@@ -166,8 +212,6 @@ def test_uris(monkeypatch: pytest.MonkeyPatch) -> None:
         "ca.pem",
         ("cert.pem", "key.pem"),
     )
-    monkeypatch.setenv("CONSUL_HTTP_ADDR", "192.0.2.9:99")
-    assert connect("consul:").http.base_uri == "http://192.0.2.9:99"
 
 
 def test_unix_socket(tmp_path: Path) -> None:

@@ -94,13 +94,22 @@ def test_the_list_is_not_believed_after_an_event(engine: Engine, docker: FakeDoc
 
 
 def test_a_container_that_is_gone(engine: Engine, docker: FakeDocker) -> None:
-    """A container that goes between its event or the list and its inspection is left out."""
+    """A container that goes between its event and its inspection is no error."""
     key = docker.run("web")
     docker.remove(key)
-    other = docker.run("other")
-    del docker.inspections[other]
 
     assert engine.containers({key}) == []
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_container_that_does_not_tell(engine: Engine, docker: FakeDocker, status: int) -> None:
+    """A container that is listed and cannot be inspected is unknown, unless it was inspected before."""
+    before, after = docker.run("before"), docker.run("after")
+    docker.refusals[after] = status
+
+    assert [item.state for item in engine.containers({before})] == ["running", "unknown"]
+    docker.refusals[before] = status
+    assert [item.state for item in engine.containers({before, after})] == ["running", "unknown"]
 
 
 def test_failed_containers_are_told_on_request(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:

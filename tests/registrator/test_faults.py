@@ -120,6 +120,24 @@ def test_a_container_is_stuck(program: Program, docker: FakeDocker, agent: FakeA
     eventually([WEB], lambda: sorted(agent.services), within=20)
 
 
+def test_a_container_that_does_not_tell_keeps_its_service(
+    program: Program, docker: FakeDocker, agent: FakeAgent
+) -> None:
+    """A container that runs and cannot be inspected by a new process keeps the service that it has."""
+    key = docker.run("web", PORT)
+    program.start()
+    eventually([WEB], lambda: sorted(agent.services))
+    program.end()
+    docker.refusals[key] = 500
+    docker.run("new", PORT)
+    program.start(SOON)
+    eventually(["vm:new:80", WEB], lambda: sorted(agent.services))
+    program.settle()
+
+    assert sorted(agent.services) == ["vm:new:80", WEB]
+    assert not [path for path in agent.writes if "deregister" in path]
+
+
 def test_events_are_lost(program: Program, docker: FakeDocker, agent: FakeAgent) -> None:
     """What no event told is found by the look without a reason."""
     key = docker.run("web", PORT)

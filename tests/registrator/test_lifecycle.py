@@ -104,9 +104,10 @@ def test_drain(program: Program, docker: FakeDocker, agent: FakeAgent) -> None:
     docker.kill(key, 15)
     eventually(["vm:other:80"], lambda: sorted(agent.services))
     program.end()
+    agent.writes.clear()
     program.start("-drain=30", SOON)
     program.settle(3)
-    assert sorted(agent.services) == ["vm:other:80"]
+    assert (sorted(agent.services), agent.writes) == (["vm:other:80"], [])
 
     docker.die(key)
     docker.start_again(key)
@@ -168,6 +169,7 @@ def test_after_the_original(
     eventually("vm", lambda: agent.services[WEB]["Meta"].get("registrator-host"))
 
     eventually(left, lambda: sorted(agent.services))
+    assert ("dangling: vm:old:80" in program.log.read_text()) == bool(flags)
 
 
 @pytest.mark.parametrize(("flags", "left"), [([], [WEB]), (["-deregister-on-exit"], [])])
@@ -183,6 +185,17 @@ def test_its_own_end(
     assert program.end(signal.SIGTERM) == 0
     assert time.monotonic() - start < 2
     assert sorted(agent.services) == left
+
+
+def test_not_healthy_before_the_first_look(program: Program, agent: FakeAgent) -> None:
+    """As long as nothing was looked at, /health does not call that healthy."""
+    agent.thawed.clear()
+    program.start()
+    eventually(True, lambda: "status" in program.health())
+    assert (program.health()["status"], program.health()["failure"]) == (503, "")
+    agent.thawed.set()
+
+    eventually(200, lambda: program.health()["status"])
 
 
 def test_health(program: Program, docker: FakeDocker, agent: FakeAgent) -> None:

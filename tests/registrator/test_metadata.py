@@ -71,4 +71,4 @@ def test_attributes() -> None:
 
     assert attributes(meta) == {"region": "eu"}
     assert len(attributes({f"key{number}": "x" for number in range(100)})) == 61
-    assert attributes({"wide": "é" * 300}) == {}
+    assert attributes({"wide": "é" * 300, "consul-reserved": "1"}) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from images.registrator.registrator.__main__ import main
 from images.registrator.registrator.options import Options, parse
 
 
@@ -61,7 +62,7 @@ def test_every_flag_of_the_original() -> None:
 @pytest.mark.parametrize(
     "words",
     [[], ["consul:", "consul:"], ["-unknown", "consul:"], ["-resync", "soon", "consul:"],
-     ["-internal=maybe", "consul:"], ["-deregister", "never", "consul:"]],
+     ["-internal=maybe", "consul:"]],
 )  # fmt: skip
 def test_wrong_lines(words: list[str]) -> None:
     """A line that cannot be read ends with exit code 2."""
@@ -82,12 +83,27 @@ def test_wrong_lines(words: list[str]) -> None:
         (["-ttl", "10", "-ttl-refresh", "10", "consul:"], "-ttl must be greater"),
         (["-retry-interval", "0", "consul:"], "-retry-interval must be greater than 0"),
         (["-tags", "{{.Name}}", "consul:"], "not a template"),
+        (["-deregister", "never", "consul:"], "-deregister is always or on-success"),
+        (["-resync=-1", "consul:"], "-resync and -drain must not be negative"),
+        (["-drain=-1", "consul:"], "-resync and -drain must not be negative"),
     ],
 )
 def test_conflicts(words: list[str], message: str) -> None:
     """Values that do not go together end with a sentence that says why, and with exit code 1."""
     with pytest.raises(SystemExit, match=message):
         parse(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "variable"), [("consul://192.0.2.1:http", ""), ("consul:", "192.0.2.1:http")]
+)
+def test_a_port_that_is_none(monkeypatch: pytest.MonkeyPatch, words: str, variable: str) -> None:
+    """A port that is no number, in the URI or in Consul's own variable, ends with a sentence, too."""
+    monkeypatch.setattr("sys.argv", ["registrator", words])
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", variable)
+
+    with pytest.raises(SystemExit, match="registrator: Port could not be cast to integer"):
+        main()
 
 
 @pytest.mark.parametrize("word", ["-h", "-help", "--help"])

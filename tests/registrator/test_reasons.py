@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -115,6 +116,58 @@ def test_a_network_event_touches_its_container() -> None:
     found.take(labelled)
 
     assert found.touched == {network["Actor"]["Attributes"]["container"], KEY}
+
+
+def test_a_network_that_goes_touches_nobody() -> None:
+    """A network that is removed names no container in its event."""
+    found, gone = reasons(), recorded("network_event") | {"Action": "destroy"}
+    del gone["Actor"]["Attributes"]["container"]
+
+    found.take(gone)
+
+    assert found.touched == set()
+
+
+class Faulty:
+    """Docker and the agent, who at first do what no library should."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Take what both take."""
+
+    def events(self, _: int) -> list[dict[str, Any]]:
+        """Raise what is no error of Docker's; then tell an event."""
+        return [self.answer()]
+
+    def catalog(self, _: str | None) -> tuple[str, frozenset[str]]:
+        """Raise what is no error of Consul's; then tell a service."""
+        return self.answer()["id"], frozenset({"vm:web:80"})
+
+    def answer(self) -> dict[str, Any]:
+        """Raise once, then return an event."""
+        Faulty.asked += 1
+        if Faulty.asked == 1:
+            raise AttributeError("'NoneType' object has no attribute 'readline'")
+        return event("start")
+
+    asked = 0
+
+
+@pytest.mark.parametrize("reader", ["listen", "watch"])
+def test_a_reader_outlives_every_error(monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    """Whatever a library raises, Docker and the catalog are read on: else nobody would ever know."""
+    for name in ("Engine", "Agent"):
+        monkeypatch.setattr(f"images.registrator.registrator.reasons.{name}", Faulty)
+    monkeypatch.setattr(Faulty, "asked", 0)
+    found = reasons()
+    thread = threading.Thread(target=getattr(found, reader), daemon=True)
+    thread.start()
+
+    found.inbox.get(timeout=5)
+
+    assert Faulty.asked >= 2
+    found.stop()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_waiting() -> None:

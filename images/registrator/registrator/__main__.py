@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -21,10 +22,11 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y/%m/%d %H:%M:%S", level=logging.INFO)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     announce(options)
-    registrator = Registrator(options)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: registrator.reasons.stop())
+    gc.freeze()  # what was imported stays: without looking through it a look's worst case is a third shorter
     try:
+        registrator = Registrator(options)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: registrator.reasons.stop())
         if options.health:
             health.serve(options.health, registrator)
         registrator.run()

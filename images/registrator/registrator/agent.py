@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import consul
 from docker.transport import UnixHTTPAdapter
 
 from .plan import Operation, Registered, main_check, own_check
-
-if TYPE_CHECKING:
-    from .services import Service
+from .services import Service
 
 LIMIT = 3  # seconds for one call
 WAIT = "60s"  # for one blocking query
+PROTOCOLS = {"consul-tls": "https", "https": "https", "http": "http", "consul-unix": "http", "unix": "http"}
 FOREVER = "87600h"  # a check that others set needs a time to live; this one does not run out
 NOTES = "The container's state as Docker tells it: paused and unhealthy are critical."
 
 
 def connect(uri: str) -> consul.Consul:
-    """Return a client of the agent that a registrator URI names; no call waits longer than LIMIT."""
-    parts = urlsplit(uri)
-    given: dict[str, Any] = {"connections_timeout": LIMIT}
-    if parts.scheme == "consul-tls":
-        pair = os.environ.get("CONSUL_CLIENT_CERT"), os.environ.get("CONSUL_CLIENT_KEY")
-        verify = os.environ.get("CONSUL_CACERT") or True
-        given |= {"scheme": "https", "verify": verify, "cert": pair if all(pair) else None}
-    if parts.hostname and parts.scheme != "consul-unix":
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        given |= {"host": host, "port": parts.port or 8500}
-    client = consul.Consul(**given)
-    client.http.session.trust_env = False
-    client.http.session.headers["Accept-Encoding"] = "identity"
-    if parts.scheme == "consul-unix":
-        client.http.session.mount(
-            "http://", UnixHTTPAdapter(f"http+unix://{parts.netloc}{parts.path}", LIMIT)
-        )
+    """Return a client of the agent that a registrator URI names, or without a place CONSUL_HTTP_ADDR.
+
+    No call waits longer than LIMIT. Raise ValueError for a port that is none.
+    """
+    parts, variable = urlsplit(uri), os.environ.get("CONSUL_HTTP_ADDR", "")
+    if variable and not parts.netloc + parts.path:
+        parts = urlsplit(variable if "://" in variable else f"{parts.scheme}://{variable}")
+    pair = os.environ.get("CONSUL_CLIENT_CERT"), os.environ.get("CONSUL_CLIENT_KEY")
+    unix = parts.scheme in ("consul-unix", "unix")
+    host = "127.0.0.1" if unix or not parts.hostname else parts.hostname
+    client = consul.Consul(
+        f"[{host}]" if ":" in host else host,
+        8500 if unix else parts.port or 8500,
+        scheme=PROTOCOLS.get(parts.scheme),
+        verify=os.environ.get("CONSUL_CACERT"),
+        cert=pair if all(pair) else None,
+        connections_timeout=LIMIT,
+    )
+    session = client.http.session
+    session.trust_env = False
+    session.headers["Accept-Encoding"] = "identity"
+    if client.token:  # the library forgets it in some calls
+        session.headers["X-Consul-Token"] = client.token
+    if unix:
+        session.mount("http://", UnixHTTPAdapter(f"http+unix://{parts.netloc}{parts.path}", LIMIT))
     return client
 
 

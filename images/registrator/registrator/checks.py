@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 Definition = dict[str, Any]
 STATUSES = ("passing", "warning", "critical")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docker import APIClient
-from docker.errors import NotFound
+from docker.errors import APIError
 from docker.utils import kwargs_from_env
 from requests import Timeout
 
 from .services import Container, Port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 log = logging.getLogger("registrator")
 LIMIT = 5  # seconds for one call
@@ -68,17 +66,17 @@ class Engine:
         """
         self.fixed |= {key: fixed for key in touched if (fixed := self.inspect(key))}
         entries = self.client.containers(all=True, filters={"status": self.statuses})
+        entries = [entry for entry in entries if state(entry) in (*LISTED, "failed")]
         found = {entry["Id"]: self.fixed.get(entry["Id"]) or self.inspect(entry["Id"]) for entry in entries}
         self.fixed = {key: fixed for key, fixed in found.items() if fixed}
         entries.sort(key=lambda entry: (entry["Created"], entry["Id"]))
-        listed = [container(entry, self.fixed[entry["Id"]]) for entry in entries if entry["Id"] in self.fixed]
-        return [item for item in listed if item.state in (*LISTED, "failed")]
+        return [container(entry, found[entry["Id"]]) for entry in entries]
 
     def inspect(self, key: str) -> Fixed | None:
-        """Return what cannot change in a container; None if it is gone, or stuck: it keeps up no others."""
+        """Return what cannot change in a container; None if it does not tell: it keeps up no others."""
         try:
             config = self.client.inspect_container(key)["Config"]
-        except (NotFound, Timeout) as error:
+        except (APIError, Timeout) as error:
             log.debug("cannot inspect %s: %s", key, error)
             return None
         exposed = tuple(config.get("ExposedPorts") or ())
@@ -94,8 +92,9 @@ class Engine:
         return stream
 
 
-def container(entry: dict[str, Any], fixed: Fixed) -> Container:
-    """Return a container from its entry in the list and what cannot change."""
+def container(entry: dict[str, Any], known: Fixed | None) -> Container:
+    """Return a container from its entry in the list and, if it is known, what cannot change."""
+    fixed = known or Fixed("", (), (), "")
     networks = entry["NetworkSettings"]["Networks"] or {}
     health = re.search(r"\((?:health: )?(starting|healthy|unhealthy)\)", entry["Status"])
     return Container(
@@ -107,7 +106,7 @@ def container(entry: dict[str, Any], fixed: Fixed) -> Container:
         ports=ports(entry, fixed.exposed),
         network=entry["HostConfig"]["NetworkMode"],
         addresses={name: item["IPAddress"] for name, item in networks.items() if item.get("IPAddress")},
-        state=state(entry),
+        state=state(entry) if known else "unknown",
         health=health[1] if health else "",
     )
 

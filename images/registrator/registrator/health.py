@@ -6,17 +6,17 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .loop import Registrator
+from .loop import Registrator
 
 
 def report(registrator: Registrator) -> dict[str, Any]:
     """Return what /health tells."""
     reasons, services = registrator.reasons, registrator.services
     return {
-        "healthy": not registrator.failure and not registrator.refused,
+        "healthy": registrator.counts["reconciliations"] > 0
+        and not (registrator.failure or registrator.refused),
         "failure": str(registrator.failure or ""),
         "waiting": sorted(registrator.refused),
         "not_in_catalog": sorted(services - reasons.in_catalog),

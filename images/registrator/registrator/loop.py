@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from consul import ConsulException
 
 from .agent import Agent
 from .engine import Engine
+from .options import Options
 from .plan import Operation, Registered, plan
 from .reasons import FIRST, LONGEST, AwayError, Reasons, calling
 from .services import Desired, Host, desired
 
-if TYPE_CHECKING:
-    from .options import Options
-
 log = logging.getLogger("registrator")
+GATHER = 0.3  # seconds before the first look, in which Docker tells who has been told to end
 PERIOD = 30.0  # seconds between looks without a reason
 AGAIN = 1.0  # seconds after a look with a reason, to see whether all is as it should be
 LONGEST_REFUSED = 60.0  # seconds between attempts at a write that Consul refuses
@@ -56,6 +55,8 @@ class Registrator:
         """Reconcile until stopped; raise AwayError for a Consul that had to be there and was not."""
         self.greet()
         self.reasons.start()
+        ready = time.monotonic() + GATHER
+        self.reasons.wait(ready, ready)
         while not self.reasons.stopping:
             self.look()
             due = min([self.due, *(refused.at for refused in self.refused.values())])
@@ -147,6 +148,8 @@ class Registrator:
     def perform(self, operation: Operation) -> bool:
         """Carry out one operation and say so; return whether Consul took it."""
         started, service = time.monotonic(), operation.service
+        if operation.reason == "dangling":
+            log.info("dangling: %s", operation.id)
         self.counts[operation.kind] += 1
         try:
             self.agent.apply(operation)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 PREFIX = "SERVICE_"
 USED = {"name", "tags", "id", "ip", "ignore"}
 PAIRS = 61  # Consul takes 64; three are our marks
-KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+KEY = re.compile(r"(?!consul-)[A-Za-z0-9_-]{1,128}")  # that prefix is Consul's own
 VALUE = 512  # bytes
 
 

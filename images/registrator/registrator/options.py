@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SCHEMES = ("consul", "consul-unix", "consul-tls")
 TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 
 
-def flag(default: Any, text: str, **more: Any) -> Any:  # noqa: ANN401 - of the type of its field
+def flag(default: Any, text: str) -> Any:  # noqa: ANN401 - of the type of its field
     """Return a field of Options that is a flag."""
-    return field(default=default, metadata={"help": text, **more})
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class Options:
     resync: int = flag(0, "seconds between looks without a reason; 0: 30")
     cleanup: bool = flag(False, "also remove what the original registrator left on this host")
     deregister: str = flag(
-        "always",
-        "when a container has ended: on-success keeps the services of one that failed",
-        choices=("always", "on-success"),
+        "always", "when a container has ended: always, or on-success: those of one that failed stay"
     )
     retry_attempts: int = flag(-1, "retries of the first contact with Consul; -1: for ever")
     retry_interval: int = flag(2000, "milliseconds between them")
@@ -89,6 +85,10 @@ def conflict(options: Options) -> str:
         return f"unrecognized adapter: {options.uri}: only {', '.join(SCHEMES)}"
     if (options.ttl or options.ttl_refresh) and not options.ttl > options.ttl_refresh > 0:
         return "-ttl and -ttl-refresh go together, and -ttl must be greater"
+    if options.deregister not in ("always", "on-success"):
+        return "-deregister is always or on-success"
+    if options.resync < 0 or options.drain < 0:
+        return "-resync and -drain must not be negative"
     if options.retry_interval <= 0:
         return "-retry-interval must be greater than 0"
     return "-tags takes a plain comma list, not a template" if "{{" in options.tags else ""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .services import MARK_CONTAINER, MARK_HOST, Desired, Service
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 COMPARED = ("name", "address", "port", "tags", "meta")
 

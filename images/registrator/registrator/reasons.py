@@ -7,8 +7,9 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from consul import ConsulException
 from docker.errors import DockerException
@@ -16,12 +17,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from .agent import Agent
 from .engine import Engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from .options import Options
-    from .services import Container
+from .options import Options
+from .services import Container
 
 log = logging.getLogger("registrator")
 ERRORS = (ConsulException, DockerException, HTTPError, OSError, ValueError, LookupError)
@@ -98,9 +95,11 @@ class Reasons:
         """Note what an event means for the next look."""
         action, actor = event.get("Action", ""), event.get("Actor", {})
         attributes = actor.get("Attributes", {})
-        key = attributes["container"] if event.get("Type") == "network" else actor.get("ID", "")
+        key = attributes.get("container") if event.get("Type") == "network" else actor.get("ID")
         self.events += 1
         self.new_agent |= event is NEW_AGENT
+        if not key:
+            return
         if action in TOUCHING:
             self.touched.add(key)
         if action == "start":
@@ -124,10 +123,10 @@ class Reasons:
         return signal_number(sent) in ENDING | {signal_number(self.stop_signal(key) or "TERM")}
 
     def listen(self) -> None:
-        """Read Docker's events: the daemon drops those that nobody takes within 100 ms."""
+        """Read Docker's events, whatever happens: the daemon drops those that nobody takes within 100 ms."""
         pause = FIRST
         while not self.stopping:
-            with suppress(*ERRORS):
+            with suppress(Exception):
                 stream = Engine(internal=self.options.internal).events(int(time.time()) - self.options.drain)
                 log.info("Listening for Docker events ...")
                 pause = FIRST
@@ -151,7 +150,7 @@ class Reasons:
                     self.inbox.put(news)
                 news, pause = LOOK, FIRST
                 time.sleep(CALM)
-            except ERRORS:
+            except Exception:  # noqa: BLE001 - nobody would miss a thread that has ended
                 index, news = None, NEW_AGENT
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST)

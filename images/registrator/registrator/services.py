@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from . import checks, metadata
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from .options import Options
+from .options import Options
 
 EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - to compare with, not to bind to
+KEPT = {"failed", "unknown"}
 MARK_HOST, MARK_CONTAINER, MARK_CHECK = "registrator-host", "registrator-container", "registrator-check"
 
 
@@ -28,7 +25,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Container:
-    """What Docker says about one container; state: running, paused or failed; health: HEALTHCHECK's word."""
+    """What Docker says about one container; health: HEALTHCHECK's word.
+
+    state: running, paused, failed, or unknown: that it runs is all that is known.
+    """
 
     id: str
     name: str
@@ -76,7 +76,7 @@ class Desired:
 def desired(containers: Iterable[Container], options: Options, host: Host) -> Desired:
     """Return the services of these containers; of two with one ID the later container's counts."""
     known = {container.id: container for container in containers}
-    kept = frozenset(container.id for container in known.values() if container.state == "failed")
+    kept = frozenset(container.id for container in known.values() if container.state in KEPT)
     services: dict[str, Service] = {}
     remarks: list[str] = []
     for container in (container for container in known.values() if container.id not in kept):
@@ -108,6 +108,8 @@ def services_of(container: Container, options: Options, host: Host) -> tuple[lis
 def at_home(container: Container, known: Mapping[str, Container]) -> Container:
     """Return a container with address and published ports of the network it uses: its own or another's."""
     home = known.get(container.network.removeprefix("container:"), container)
+    if home is container and home.network != "host":
+        return container
     bindings = {(port.number, port.protocol): port for port in home.ports}
     if home.network == "host":
         ports = [replace(port, host_port=port.number) for port in container.ports]
