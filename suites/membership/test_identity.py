@@ -2,11 +2,12 @@
 
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 
 from lab.consul import Status
-from lab.faults import Faults, Wipe
+from lab.faults import Faults, Kill, Wipe
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import clones, violations
@@ -20,29 +21,92 @@ from lab.waiting import wait_for
 RESERVED = "is reserved by node"  # what Consul says to a node whose name it holds for another's
 
 
+@pytest.fixture
+def wiped(lab: Lab) -> Node:
+    """A follower: the server that a test wipes."""
+    return next(server for server in lab.servers if server is not lab.leader())
+
+
+@pytest.fixture
+def returned(lab: Lab, proof: Proof, marks: Marks, wiped: Node) -> Callable[[], None]:
+    """Starts the wiped server, and proves that it votes under a node-id of its own and has all data."""
+    limits, lost = lab.topology.deadlines, Unit(wiped).read("node-id")
+
+    def prove() -> None:
+        begun = start(wiped)
+        took = seconds_until(lambda: votes(lab, wiped), begun, limits.recovery, "its vote")
+        proof.within("it votes, from its start", took, limits.promotion + limits.election, "N2, N7")
+        assert Unit(wiped).read("node-id") != lost
+        assert marks.found(wiped.agent, "stale") == marks.wanted
+
+    return prove
+
+
 @pytest.mark.full
 @pytest.mark.destructive
-@pytest.mark.parametrize("late", [False, True], ids=["at_once", "after_it_was_missed"])
 def test_a_wiped_server_is_taken_back(
-    lab: Lab, faults: Faults, proof: Proof, marks: Marks, late: bool
+    lab: Lab, faults: Faults, wiped: Node, returned: Callable[[], None]
 ) -> None:
-    """M6: A server that lost its disk comes back under its name and address, and votes with all data."""
-    limits = lab.topology.deadlines
-    victim = next(server for server in lab.servers if server is not lab.leader())
-    lost = Unit(victim).read("node-id")
+    """M6: A server that lost its disk and was missed is back under its name and address, and votes.
+
+    No server calls its name reserved for the one that it was.
+    """
     since = {server: Unit(server).now() for server in lab.servers}
 
-    with faults.under(Wipe(victim)):
-        if late:
-            wait_for(lambda: missed(lab, victim), within=limits.members, what=f"{victim.name} missed")
-        begun = start(victim)
-        took = seconds_until(lambda: votes(lab, victim), begun, limits.recovery, "its vote")
-        proof.within("it votes, from its start", took, limits.promotion + limits.election, "N2, N7")
-    own = Unit(victim).read("node-id")
-    assert own != lost
-    assert marks.found(victim.agent, "stale") == marks.wanted
+    with faults.under(Wipe(wiped)):
+        await_absence(lab, wiped)
+        returned()
+        await_entry(lab, wiped)
+    own = Unit(wiped).read("node-id").strip()
     said = [line for server in lab.servers for line in Unit(server).journal(since[server]).splitlines()]
     assert [line for line in said if RESERVED in line and own in line] == []
+
+
+@pytest.mark.full
+@pytest.mark.destructive
+def test_a_wiped_server_that_nobody_missed_is_refused_by_the_catalog(
+    lab: Lab, faults: Faults, wiped: Node, returned: Callable[[], None]
+) -> None:
+    """M6: A server that is back with an empty disk before it was missed votes, but is not in the catalog.
+
+    That has its name for the node-id that it lost, and a server's log says so, until it was missed once.
+    """
+    lost = Unit(wiped).read("node-id").strip()
+    since = {server: Unit(server).now() for server in lab.servers}
+
+    with faults.under(Wipe(wiped)):
+        returned()
+        wait_for(
+            lambda: [it for it in lab.servers if RESERVED in Unit(it).journal(since[it])],
+            within=lab.topology.deadlines.resync,
+            what="a server that says why",
+        )
+        assert entry(lab, wiped) == lost
+    with faults.under(Kill(wiped)):
+        await_absence(lab, wiped)
+        start(wiped)
+        await_entry(lab, wiped)
+
+
+def await_absence(lab: Lab, gone: Node) -> None:
+    """Wait until every other agent knows that a server failed."""
+    within = lab.topology.deadlines.members
+    wait_for(lambda: missed(lab, gone), within=within, what=f"{gone.name} missed")
+
+
+def await_entry(lab: Lab, server: Node) -> None:
+    """Wait until the catalog has a server under the node-id that it has now."""
+    wait_for(
+        lambda: entry(lab, server),
+        until=lambda number: number == Unit(server).read("node-id").strip(),
+        within=lab.topology.deadlines.resync,
+        what=f"{server.name}'s own node-id in the catalog",
+    )
+
+
+def entry(lab: Lab, server: Node) -> str:
+    """Return the node-id that the catalog has for a server's name. Raises LookupError without one."""
+    return {it["Node"]: str(it["ID"]) for it in lab.lb.agent.api.catalog.nodes()[1]}[server.name]
 
 
 def missed(lab: Lab, victim: Node) -> bool:
