@@ -175,7 +175,7 @@ class Programs:
     def client_hold(self, connections: int, processes: int = 1) -> Numbers:
         """Hold with the load client; pings are counted when all connections are held."""
         sources = f"127.0.0.2-127.0.0.{1 + processes}"
-        duration = self._seconds + 2 + connections / 10_000  # the opening takes less than half of that
+        duration = self._seconds + 2 + connections / 5000  # the opening takes a third of that, or less
         options = ("-c", connections, "--procs", processes, "--source", sources, "--duration", duration)
         summary, memory = self._client(options)
         rows = [row for row in summary["timeline"] if row["held"] == connections]
