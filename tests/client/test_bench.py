@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from tools.client.bench.programs import percentile
 from tools.client.bench.tables import OURS, Comparison, Metric, Quoted, Table, at_least, at_most
 
 RATE = Metric("rate", "opens", 0, {"C": at_least(0.9), "quick": at_least(1.2), "slow": at_least(1.2)})
@@ -45,3 +48,11 @@ def test_goals_of_the_client_alone() -> None:
 
     assert "| C | 20 / 20 / 20 |  |  |  |" in found.lines()
     assert found.missed() == ["Work: bytes: client: <= 64"]
+
+
+def test_percentile_of_several_processes() -> None:
+    """The p99 of processes together is that of all their latencies, and not the mean of what each has."""
+    quick, slow = Counter({100: 98}), Counter({100: 1, 7000: 1})
+
+    assert percentile(quick + slow, 0.99) == 0.1
+    assert percentile(quick + slow, 1.0) == 7.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -163,16 +165,30 @@ def test_out_of_descriptors(port: int) -> None:
     assert " 0 lost" in done.stdout
 
 
-def test_local_trouble_is_not_hammered(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While this machine cannot open anything the client tries again some hundred times a second, no more."""
+def no_descriptor() -> None:
+    """Fail as socket() does when this machine has no descriptor left."""
+    raise OSError(errno.EMFILE, "no descriptor")
 
-    def fail() -> None:
-        raise OSError(errno.EMFILE, "no descriptor")
 
-    monkeypatch.setattr(Target, "socket_maker", lambda *_: fail)
+class NoPort(socket.socket):
+    """A socket on a machine that has no source port left."""
+
+    def connect_ex(self, _address: object) -> int:
+        """Return what the kernel returns then."""
+        return errno.EADDRNOTAVAIL
+
+
+@pytest.mark.parametrize(("make", "reason"), [(no_descriptor, "EMFILE"), (NoPort, "EADDRNOTAVAIL")])
+def test_local_trouble(
+    port: int, monkeypatch: pytest.MonkeyPatch, make: Callable[[], object], reason: str
+) -> None:
+    """While this machine cannot open anything nothing is lost, and the client tries again at a low rate."""
+    monkeypatch.setattr(Target, "socket_maker", lambda *_: make)
     report = run(Options(b.HOST, port, churn=True, duration=0.5), Stop(), lambda _: None)
+    accounts = report.result.accounts
 
-    assert 2 <= report.result.accounts.total <= 60
+    assert 2 <= accounts.total <= 60
+    assert accounts.reasons == {f"local_error: {reason}": accounts.total}
     assert report.verdict().name == "COULD_NOT_TELL"
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.client import behaviours as b
-from tools.client.accounts import Outcome, Verdict
+from tools.client.accounts import Kind, Outcome, Verdict
 from tools.client.kernel import read_own_counters
+from tools.client.opener import Opener
 from tools.client.options import Options
 from tools.client.run import run
+from tools.client.stamp import Stamp
 from tools.client.stop import Stop
+from tools.client.wire import Target, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,6 +217,45 @@ def test_dropped_syn_is_a_slow_connect() -> None:
     assert report.result.accounts.slow_connects == 1
     assert [connect.took >= 10**9 for connect in report.result.accounts.slow] == [True]
     assert report.result.connections.retransmits >= 1
+
+
+class Prompt:
+    """A socket that is connected at once, and has its answer at once."""
+
+    def connect_ex(self, _address: object) -> int:
+        """Return that it is connected."""
+        return 0
+
+    def send(self, message: bytes) -> int:
+        """Keep the ping as the answer."""
+        self.answer = message
+        return len(message)
+
+    def recv(self, _limit: int) -> bytes:
+        """Return it."""
+        return self.answer
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return an address."""
+        return (b.HOST, 12345)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_slow_connect_that_epoll_did_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connect of a second is listed apart also when it was made by the time the client looked."""
+    monkeypatch.setattr("tools.client.opener.clock", count(0, 10**9).__next__)
+    options = Options(b.HOST, 1, churn=True, count=1)
+    wire = Wire(options, Target(socket.AF_INET, (b.HOST, 1)), Stamp(1, 0, b.PING), Prompt)
+    opener = Opener(wire, lambda *_: None)
+
+    opener.open(Kind.CHURN, range(1))
+    opener.read(1)
+
+    assert wire.accounts.classes[Kind.CHURN] == {Outcome.OK: 1}
+    assert [(slow.port, slow.took) for slow in wire.accounts.slow] == [(12345, 10**9)]
+    assert wire.accounts.slow_connects == 1
 
 
 def _accept_after_a_drop(listener: socket.socket, drops: int) -> None:

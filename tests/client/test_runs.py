@@ -17,6 +17,8 @@ from hdrh.histogram import HdrHistogram
 from lab.waiting import wait_for
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
+from tools.client.accounts import Outcome
+from tools.client.kernel import TELLING
 from tools.client.options import Options
 from tools.client.report import to_text
 from tools.client.run import run
@@ -51,7 +53,7 @@ def test_summary_names_all_classes(port: int, tmp_path: Path) -> None:
     assert summary["held"]["opened"] == summary["held"]["alive_at_end"] == 5
     assert summary["held"]["unsent"] == 0
     assert summary["latency_ms"]["connect"]["count"] == 45
-    assert summary["counters"]["client"]["TcpExt.TCPSynRetrans"] >= 0
+    assert set(TELLING) <= summary["counters"]["client"].keys()
 
 
 def test_steady_replies(port: int) -> None:
@@ -61,6 +63,7 @@ def test_steady_replies(port: int) -> None:
     latencies, rows = report.to_json()["latency_ms"], report.timeline
     before = next(row["pings_ok"] for row in rows if row["held"] == 4)
 
+    assert report.result.held.seconds_to_open >= 0.3
     assert latencies["steady"]["count"] == rows[-1]["pings_ok"] - before > 0
     assert latencies["steady"]["count"] < latencies["reply"]["count"]
 
@@ -153,6 +156,7 @@ def test_stream(port: int) -> None:
     opens = sum(HdrHistogram.decode(row["first_reply"]).get_total_count() for row in rows)
 
     assert code == 0
+    assert 40 <= summary["attempts"] <= 57
     assert len(rows) == 2
     assert opens == rows[-1]["attempts"] == summary["attempts"]
     assert rows[-1]["classes"] == summary["classes"]
@@ -164,6 +168,32 @@ def test_rows_tell_the_last_moment(port: int) -> None:
 
     assert report.timeline[-1]["attempts"] == report.result.accounts.total
     assert report.timeline[-1]["classes"] == report.to_json()["classes"]
+
+
+def test_opens_at_once() -> None:
+    """As many opens are under way at once as were asked for, and no more while none of them ends."""
+    with b.Server(b.silent) as server:
+        options = Options(b.HOST, server.port, churn=True, concurrency=7, duration=0.2, reply_timeout=0.5)
+        report = run(options, Stop(), lambda _: None)
+
+    assert report.result.accounts.total == report.result.accounts.of(Outcome.TIMEOUT_REPLY) == 7
+
+
+def test_pings_keep_their_pace(port: int) -> None:
+    """Each held connection is pinged once an interval, after the ping that proves it."""
+    report = run(Options(b.HOST, port, connections=4, interval=0.1, duration=1.0), Stop(), lambda _: None)
+
+    assert 4 * (1 + 7) <= report.result.held.pings_sent <= 4 * (1 + 10)
+
+
+def test_late_pings_are_told(port: int) -> None:
+    """Pings that a client was held up from sending, here by who shows its rows, are sent late and counted."""
+    pauses = iter([0.3])
+    options = Options(b.HOST, port, connections=10, interval=1.0, duration=1.0)
+    report = run(options, Stop(), lambda _: time.sleep(next(pauses, 0)))
+
+    assert 2 <= report.result.held.late < 10
+    assert f", {report.result.held.late} late" in to_text(report)
 
 
 def test_unsent_pings_are_told(port: int) -> None:

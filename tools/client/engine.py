@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 SMALL_CHUNK = 16  # while pings are late; half of it made the opening of 50,000 on a busy core twice as long
-TICK = SECOND // 2000  # between two batches of pings; when nothing comes, epoll itself wakes a little later
+TICK = SECOND // 500  # between two batches of pings; a quarter of it costs an eighth more CPU a ping
 LONGEST_NAP = SECOND // 10
 GRACE = SECOND
 
@@ -124,7 +124,8 @@ class Engine:
         wake = self._stop_at
         if holder.held.alive:
             holder.ping(now)
-            wake = min(wake, max(holder.next_due(), now + TICK))
+            due = holder.next_due()
+            wake = min(wake, max(due, now + TICK) if due > now else now)  # now: the batch was full
         if self._opening:
             return min(wake, self._open_all(now, SMALL_CHUNK if holder.behind(now) else CHUNK))
         return wake if holder.held.alive else 0

@@ -128,7 +128,8 @@ class Holder:
                 sequences[slot] = sequence = sequences[slot] + 1
                 dues[slot] = due = ring + turn * interval // size
                 sent[slot] = moment = clock()
-                late += moment - due > LATE
+                if moment - due > LATE:
+                    late += 1
                 pinged += 1
                 if history:
                     history.invoke(moment, PING, slot)
@@ -158,10 +159,10 @@ class Holder:
     def receive(self, events: Iterable[tuple[int, int]]) -> list[int]:
         """Read the answers on held connections; return the descriptors that are not held."""
         wire, limit, read, partial = self._wire, self._wire.options.size + 1, os.read, self._partial
-        slots, sequences, sent, known = self._slot, self._sequence, self._sent, len(self._slot)
-        make, base, small, quick = wire.stamp.make, wire.stamp.base, wire.reply.small, self._quick
-        settle = self._settle
-        others = []
+        slots, sequences, sent, dues = self._slot, self._sequence, self._sent, self._due
+        known, make, base, history = len(slots), wire.stamp.make, wire.stamp.base, wire.history
+        small, corrected, quick = wire.reply.small, wire.corrected.small, self._quick
+        others, proven = [], 0
         for descriptor, event in events:
             slot = slots[descriptor] if descriptor < known else _NONE
             if slot == _NONE:
@@ -181,12 +182,17 @@ class Holder:
                 self._take(slot, answer)
                 continue
             now = clock()
-            took = (now - begun) // 1000
-            if took < quick:
-                small[took] += 1
-                settle(slot, now)
+            waited = (now - dues[slot]) // 1000
+            if waited < quick:
+                small[(now - begun) // 1000] += 1
+                corrected[waited] += 1
+                sent[slot] = 0
+                proven += 1
+                if history:
+                    history.ok(now, PING, slot)
             else:
                 self._prove(slot, now)
+        self.held.pings_ok += proven
         return others
 
     def _read_to_the_end(self, slot: int) -> None:
@@ -202,24 +208,12 @@ class Holder:
             else:
                 self._take(slot, answer)
 
-    def _settle(self, slot: int, now: int) -> None:
-        """Enter a right and whole answer, whose latency since the send is counted."""
-        took = (now - self._due[slot]) // 1000
-        if took < LINEAR:
-            self._wire.corrected.small[took] += 1
-        else:
-            self._correct(took)
-        self._sent[slot] = 0
-        self.held.pings_ok += 1
-        if self._wire.history:
-            self._wire.history.ok(now, PING, slot)
-
     def _correct(self, took: int) -> None:
         """Count a latency since the turn, and what the turns skipped meanwhile would have seen."""
         interval = self._interval // 1000
-        while took > 0:
+        self._wire.corrected.record(took)
+        while (took := took - interval) > 0:
             self._wire.corrected.record(took)
-            took -= interval
 
     def _take(self, slot: int, data: bytes) -> None:
         """Judge an answer that is not simply the whole right one."""
@@ -243,7 +237,11 @@ class Holder:
             self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
             return
         self._wire.reply.record(took // 1000)
-        self._settle(slot, now)
+        self._correct((now - self._due[slot]) // 1000)
+        self._sent[slot] = 0
+        self.held.pings_ok += 1
+        if self._wire.history:
+            self._wire.history.ok(now, PING, slot)
 
     def _fail(self, slot: int, error: OSError) -> None:
         code = error.errno or 0

@@ -110,7 +110,7 @@ class Opener:
             if took < LINEAR:
                 small[took] += 1
             else:
-                wire.connect.record(took)
+                self._enter_connect(Attempt(sock, kind, number, message, started), connected)
             add((sock, message, connected, kind, number))
         wire.accounts.attempts[kind] += tried
         return tried
@@ -187,13 +187,17 @@ class Opener:
             self._fail(attempt, error)
             return
         attempt.connected = connected
+        self._enter_connect(attempt, connected)
+        descriptor = attempt.sock.fileno()
+        self._replying[descriptor] = self._connecting.pop(descriptor)
+
+    def _enter_connect(self, attempt: Attempt, connected: int) -> None:
+        """Count how long the connect took, and list it apart when that was a second or more."""
         took = connected - attempt.started
         self._wire.connect.record(took // 1000)
         if took >= SECOND:
             slow = SlowConnect(connected, attempt.kind, attempt.number, own_port(attempt.sock), took)
             self._wire.accounts.wait_long(slow)
-        descriptor = attempt.sock.fileno()
-        self._replying[descriptor] = self._connecting.pop(descriptor)
 
     def _receive(self, attempt: Attempt) -> None:
         """Read and judge all that has come: epoll tells only once of data with an end right behind it."""

@@ -22,14 +22,15 @@ static void record(int64_t nanoseconds) {
     latencies[us < LONGEST ? us : LONGEST - 1]++;
 }
 
-static double percentile(double share) {
-    uint64_t total = 0, seen = 0;
+static void print_latencies(void) {
+    const char *comma = "";
+    printf("\"latencies\": [");
     for (int i = 0; i < LONGEST; i++)
-        total += latencies[i];
-    for (int i = 0; i < LONGEST; i++)
-        if ((seen += latencies[i]) >= share * total && total)
-            return i / 1e3;
-    return 0;
+        if (latencies[i]) {
+            printf("%s[%d, %u]", comma, i, latencies[i]);
+            comma = ", ";
+        }
+    printf("]}\n");
 }
 
 static int start(uint32_t number) {
@@ -227,10 +228,9 @@ static void run_hold(int connections, int concurrency, double seconds) {
     cpu = cpu_seconds();
     memset(latencies, 0, LONGEST * sizeof *latencies);
     struct pings pings = hold(ring, connections, ready, ready + (int64_t)(seconds * SECOND));
-    printf("{\"setup\": %f, \"setup_cpu\": %f, \"cpu\": %f, \"done\": %lu, \"sent\": %lu, \"skipped\": %lu, \"late\": %lu, "
-           "\"p50\": %f, \"p99\": %f}\n",
-           (ready - begin) / 1e9, cpu - before, cpu_seconds() - cpu, pings.ok, pings.sent, pings.skipped, pings.late,
-           percentile(0.5), percentile(0.99));
+    printf("{\"setup\": %f, \"setup_cpu\": %f, \"cpu\": %f, \"done\": %lu, \"sent\": %lu, \"skipped\": %lu, \"late\": %lu, ",
+           (ready - begin) / 1e9, cpu - before, cpu_seconds() - cpu, pings.ok, pings.sent, pings.skipped, pings.late);
+    print_latencies();
 }
 
 int main(int argc, char **argv) {
@@ -248,6 +248,6 @@ int main(int argc, char **argv) {
     int64_t until = now_ns() + (int64_t)(seconds * SECOND);
     double cpu = cpu_seconds();
     uint64_t done = strcmp(argv[1], "sweep") ? churn_epoll(concurrency, until) : churn_sweep(concurrency, until);
-    printf("{\"cpu\": %f, \"done\": %lu, \"p50\": %f, \"p99\": %f}\n", cpu_seconds() - cpu, done,
-           percentile(0.5), percentile(0.99));
+    printf("{\"cpu\": %f, \"done\": %lu, ", cpu_seconds() - cpu, done);
+    print_latencies();
 }

@@ -51,7 +51,6 @@ QUOTED = {
     "tcpkali (does not wait for the echo)": Quoted(PLAIN_C, 0.59, 0.77, 0.90),
     "fortio (HTTP)": Quoted(PLAIN_C, 0.33, 0.45, 0.60),
 }
-QUOTED_WRK = {WRK: Quoted(PLAIN_C, 0.54, 0.67, 0.80)}
 FEW, READINGS = 100, 200
 
 
@@ -71,17 +70,15 @@ def churn(programs: Programs) -> Comparison:
     runners: dict[str, Callable[[], Numbers]] = {
         PLAIN_C: partial(programs.c_churn, "epoll"),
         SAME_C: partial(programs.c_churn, "sweep"),
+        WRK: programs.wrk,
         OURS: programs.client_churn,
     }
     if programs.has_go:
         runners[GO] = programs.go_churn
-    if programs.has_wrk:
-        runners[WRK] = programs.wrk
-    quoted = QUOTED if programs.has_wrk else QUOTED | QUOTED_WRK
     goals = {PLAIN_C: at_least(1.0), SAME_C: at_least(0.92), GO: at_least(1.35), WRK: at_least(1.2)}
     goals |= dict.fromkeys(QUOTED, at_least(1.2))
     metric = Metric("rate", "connections a CPU-second", 0, goals)
-    return Comparison("Churn, 64 at a time", runners, (metric,), quoted)
+    return Comparison("Churn, 64 at a time", runners, (metric,), QUOTED)
 
 
 def evidence(programs: Programs) -> Comparison:

@@ -11,7 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_left
+from collections import Counter
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,12 @@ def _memory(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return float(line.split()[1]) * KIB
     return 0.0
+
+
+def percentile(latencies: Counter[int], share: float) -> float:
+    """Return in milliseconds the latency below or at which `share` of all lie; they are counted in us."""
+    values, counts = zip(*sorted(latencies.items()), strict=True)
+    return float(values[bisect_left(list(accumulate(counts)), share * latencies.total())]) / 1000
 
 
 def _await(port: int) -> None:
@@ -86,9 +95,12 @@ class Programs:
     """All of them; each method runs one once and returns its numbers, rates by the client's CPU-second."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
-        """Build the C and Go programs in `folder`; each run takes `seconds`."""
+        """Build the C and Go programs in `folder`; each run takes `seconds`. Raises FailedError."""
         self._folder = folder
         self._seconds = seconds
+        for needed in ("cc", "taskset", "wrk"):
+            if not shutil.which(needed):
+                raise FailedError(f"{needed} is missing: install it (wrk: tools/setup --dev does)")
         for name in ("server", "client"):
             command = ["cc", "-O2", "-o", str(folder / name), str(HERE / f"{name}.c")]
             subprocess.run(command, check=True)
@@ -99,11 +111,6 @@ class Programs:
     def has_go(self) -> bool:
         """Return whether the Go client can be built."""
         return shutil.which("go") is not None
-
-    @property
-    def has_wrk(self) -> bool:
-        """Return whether wrk is installed."""
-        return shutil.which("wrk") is not None
 
     @contextmanager
     def servers(self, count: int) -> Iterator[None]:
@@ -135,7 +142,7 @@ class Programs:
         done = sum(one["done"] for one in found)
         return {
             "cpu_per_ping": sum(one["cpu"] for one in found) / done * 1e6,
-            "p99": sum(one["p99"] for one in found) / processes,
+            "p99": percentile(sum((Counter(dict(one["latencies"])) for one in found), Counter()), 0.99),
             "setup": max(one["setup"] for one in found),
             "setup_cpu": sum(one["setup_cpu"] for one in found),
             "memory": sum(numbers["memory"] for _, numbers in ends),
@@ -168,7 +175,7 @@ class Programs:
     def client_hold(self, connections: int, processes: int = 1) -> Numbers:
         """Hold with the load client; pings are counted when all connections are held."""
         sources = f"127.0.0.2-127.0.0.{1 + processes}"
-        duration = self._seconds + 2 + connections / 10_000  # the opening takes less than half of that
+        duration = self._seconds + 2 + connections / 5000  # the opening takes a third of that, or less
         options = ("-c", connections, "--procs", processes, "--source", sources, "--duration", duration)
         summary, memory = self._client(options)
         rows = [row for row in summary["timeline"] if row["held"] == connections]
