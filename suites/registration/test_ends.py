@@ -21,11 +21,10 @@ print("ready", flush=True)
 while True:
     signal.pause()
 """
-ENDS = {
-    "exit 0": ("sys.exit(0)", "0 false"),
-    "exit 1": ("sys.exit(1)", "1 false"),
-    "out of memory": ("b'x' * 2**30", "137 true"),
-}
+# How it ends, and its exit code; 137 is SIGKILL, which nobody but the kernel sends here. Docker's own word
+# for that, OOMKilled, is not set on every host.
+ENDS = {"exit 0": ("sys.exit(0)", 0), "exit 1": ("sys.exit(1)", 1), "out of memory": ("b'x' * 2**30", 137)}
+OBEDIENT = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
 SLOW = ("sh", "-c", "trap 'sleep 10; exit 0' TERM; trap : HUP; while :; do sleep 0.1; done")
 
 
@@ -49,10 +48,12 @@ def test_launched_and_removed_it_is_told_at_once(containers: Containers, proof: 
 )
 def test_an_end_is_an_end(containers: Containers, how: tuple[str, ...]) -> None:
     """R2: Stopped, killed or removed: the service goes; its neighbour stays."""
-    gone, stays = containers.launch("gone", 20001), containers.launch("stays", 20002)
+    gone = containers.launch("gone", 20001, command=OBEDIENT)
+    stays = containers.launch("stays", 20002)
     containers.settle(gone, stays)
 
     containers.docker(*how, "t-gone")
+    wait_for(lambda: gone not in containers.published(), within=containers.limit, what="its end")
 
     containers.prove("gone", stays)
 
@@ -78,7 +79,7 @@ def test_an_end_of_its_own_is_an_end(containers: Containers, how: str) -> None:
     wait_for(lambda: containers.state("t-gone") == "exited", within=containers.limit, what="its end")
 
     containers.prove(f"{how}: gone", stays)
-    assert containers.state("t-gone", "{{.State.ExitCode}} {{.State.OOMKilled}}") == wanted
+    assert int(containers.state("t-gone", "{{.State.ExitCode}}")) == wanted
 
 
 def test_a_crash_loop_leaves_no_ghost(containers: Containers) -> None:
