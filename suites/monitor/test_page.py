@@ -7,17 +7,19 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from lab.faults import Faults, PortCut
+from lab.faults import Faults, Kill, PortCut
 from lab.faults.network import Way
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import running
 from lab.load import Load, front
-from lab.waiting import wait_for
+from lab.trial import successor
+from lab.waiting import lapse, wait_for
 
 from .conftest import Picture
 
 HELD = 200
+SCENE = 12  # seconds of each scene of a demo
 
 
 def sequence(name: str) -> int:
@@ -175,6 +177,41 @@ def test_a_new_leader_is_shown(lab: Lab, page: Page, deposed: Node, picture: Pic
     picture("new-leader")
     deposed.run("sudo", "systemctl", "start", "consul")
     expect(page.locator("#hosts .down")).to_have_count(0, timeout=1000 * limits.members)
+
+
+@pytest.mark.full
+def test_a_demo_is_shown(
+    lab: Lab, fleet: Fleet, page: Page, monitor: partial[str], faults: Faults, picture: Picture
+) -> None:
+    """A whole demo, a minute long: instances come and go, connections add up, the leader falls.
+
+    The page follows each step. Its picture, `demo`, is the one of the README.
+    """
+    limits, target = lab.topology.deadlines, front(lab)
+    monitor("restart", "monitor")
+    expect(page.locator("#live")).to_have_text("● live", timeout=1000 * limits.connect)
+    names = fleet.serve(3)
+    expect_rows(lab, page, limits.discovery)
+    lapse(SCENE, "an empty page")
+    with Load(lab.client, target, "-c", "120", seconds=90):
+        expect_total(lab, page, 120, limits.connect)
+        lapse(SCENE, "three instances with connections")
+        fleet.serve(2)
+        with Load(lab.client, target, "-c", "80", seconds=90):
+            rows = expect_total(lab, page, 200, limits.connect)
+            lapse(SCENE, "five instances")
+            old = lab.leader()
+            with faults.under(Kill(old)):
+                new = successor(lab, old, limits.election)
+                expect(page.locator("#leader")).to_have_text(new.name, timeout=1000 * limits.fault)
+                lapse(SCENE, "another leader")
+            fleet.remove(names[1])
+            expect_total(lab, page, 200 - rows[names[1]], limits.removal)
+            expect_rows(lab, page, limits.removal)
+            with Load(lab.client, target, "-c", str(rows[names[1]]), seconds=30):
+                expect_total(lab, page, 200, limits.connect)
+                lapse(SCENE, "four instances with all connections")
+                picture("demo")
 
 
 def row(page: Page, name: str) -> Locator:

@@ -21,6 +21,7 @@ GATHER = 0.3  # seconds before the first look, in which Docker tells who has bee
 PERIOD = 30.0  # seconds between looks without a reason
 AGAIN = 1.0  # seconds after a look with a reason, to see whether all is as it should be
 LONGEST_REFUSED = 60.0  # seconds between attempts at a write that Consul refuses
+COUNTED = ("reconciliations", "failures", "refused", "register", "deregister", "check", "uncheck")
 WORDS = {"register": "added", "deregister": "removed"}
 
 
@@ -47,7 +48,7 @@ class Registrator:
         self.refused: dict[str, Refused] = {}
         self.remarks: frozenset[str] = frozenset()
         self.services: frozenset[str] = frozenset()
-        self.counts: Counter[str] = Counter()
+        self.counts = Counter(dict.fromkeys(COUNTED, 0))
         self.success = time.monotonic()
         self.took = 0.0
 
