@@ -179,17 +179,22 @@ def test_a_new_leader_is_shown(lab: Lab, page: Page, deposed: Node, picture: Pic
     expect(page.locator("#hosts .down")).to_have_count(0, timeout=1000 * limits.members)
 
 
+@pytest.fixture
+def begun_anew(lab: Lab, undisturbed: None) -> None:
+    """The monitor has seen nothing yet."""
+    lab.client.run("sudo", "systemctl", "restart", "monitor")
+    url, within = f"http://{lab.client.address}:{lab.topology.ports.monitor}", lab.topology.deadlines.connect
+    wait_for(lambda: requests.get(url, timeout=within).ok, within=within, what="the monitor, begun anew")
+
+
 @pytest.mark.full
-def test_a_demo_is_shown(
-    lab: Lab, fleet: Fleet, page: Page, monitor: partial[str], faults: Faults, picture: Picture
-) -> None:
+@pytest.mark.usefixtures("begun_anew")
+def test_a_demo_is_shown(lab: Lab, fleet: Fleet, page: Page, faults: Faults, picture: Picture) -> None:
     """A whole demo, a minute long: instances come and go, connections add up, the leader falls.
 
     The page follows each step. Its picture, `demo`, is the one of the README.
     """
     limits, target = lab.topology.deadlines, front(lab)
-    monitor("restart", "monitor")
-    expect(page.locator("#live")).to_have_text("● live", timeout=1000 * limits.connect)
     names = fleet.serve(3)
     expect_rows(lab, page, limits.discovery)
     lapse(SCENE, "an empty page")
