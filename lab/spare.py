@@ -8,13 +8,15 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from lab.consul import Agent
+from lab.unit import Unit
 from lab.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
-    from lab.hosts import Lab
+    from lab.hosts import Lab, Node
 
 UNIT = "consul-spare"
 DATA = "/var/lib/consul-spare"
@@ -102,9 +104,17 @@ def forget(lab: Lab) -> None:
 
 
 def _strangers(lab: Lab) -> set[str]:
-    """Return the members that are no hosts of the lab; each agent that lists one is told to forget it."""
+    """Return the members that are no hosts of the lab; each agent that lists one is told to forget it.
+
+    An agent that does not run, as a test's lost server, is passed over.
+    """
     hosts = {node.name for node in lab.agents}
-    known = [(node, name) for node in lab.agents for name in node.agent.members() if name not in hosts]
+    known = [(node, name) for node in lab.agents for name in _members(node) if name not in hosts]
     for node, name in known:
         node.agent.api.agent.force_leave(name, prune=True)
     return {name for _, name in known}
+
+
+def _members(node: Node) -> Iterable[str]:
+    """Return the members that an agent lists, none if there is no agent."""
+    return node.agent.members() if Unit(node).pid() else ()

@@ -101,8 +101,16 @@ class Judge:
                 entry.outcome = Outcome.UNKNOWN
                 entry.reason = f"no answer from {', '.join(silent)}; {entry.reason}"
 
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Exit with the verdict where pytest would say only "failed", and write it down."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Exit with the verdict where pytest would say only "failed", and write it down.
+
+        Also when Ctrl-C is pressed again, which ends the fixtures' own waiting.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            exitstatus = pytest.ExitCode.INTERRUPTED
         self._outcome = max([Outcome.OK, *(entry.outcome for entry in self._entries.values())])
         if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
             self._outcome = Outcome.UNKNOWN
