@@ -17,6 +17,16 @@ deadlines: {connect: 2}
 """
 
 
+TWICE = """
+import pytest
+@pytest.fixture
+def heals():
+    yield
+    raise KeyboardInterrupt
+def test_it(heals): raise KeyboardInterrupt
+"""
+
+
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A suite of its own beside the plugin."""
@@ -44,6 +54,7 @@ def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
         ("from lab.errors import LabError\ndef test_it(): raise LabError('no')", Outcome.UNKNOWN),
         ("def test_it(): raise OSError('gone')", Outcome.UNKNOWN),
         ("def test_it(): raise KeyboardInterrupt", Outcome.UNKNOWN),
+        (TWICE, Outcome.UNKNOWN),
         (
             "import pytest, time\n@pytest.mark.timeout(0.2)\ndef test_it(): time.sleep(5)",
             Outcome.UNKNOWN,
