@@ -25,11 +25,17 @@ def test_it(lab, power):
     assert lab.servers[0].agent.members() == {}
 """
 INTERRUPTED = """
-import os, signal, threading, time
-from lab.faults import isolate
+import os, signal, time
+from lab.faults import Cut, isolate
+class Pressed(Cut):
+    again = True
+    def heal(self):
+        if self.again:
+            self.again = False
+            os.kill(os.getpid(), signal.SIGINT)
+        super().heal()
 def test_it(lab, faults):
-    with faults.under(isolate(lab.servers[0], lab.agents)):
-        threading.Timer(1.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with faults.under(Pressed(isolate(lab.servers[0], lab.agents).ways)):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 """
