@@ -11,6 +11,7 @@ from lab.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lab.consul import Status
     from lab.hosts import Lab, Node
 
 
@@ -31,6 +32,16 @@ def seconds_until(question: Callable[[], object], begun: float, within: float, w
     """Return how many seconds after `begun` the answer was true; `within` counts from now. Raises Unmet."""
     wait_for(question, within=within, what=what)
     return time.monotonic() - begun
+
+
+def await_status(nodes: Sequence[Node], status: Status, watchers: Sequence[Node]) -> None:
+    """Wait until each watcher's agent holds `status` of the agents of all `nodes`. Raises Unmet."""
+    wait_for(
+        lambda: {node.agent.members().get(it.name) for node in watchers for it in nodes},
+        until=lambda seen: seen == {status},
+        within=watchers[0].limits.members,
+        what=f"{status.name} of {', '.join(node.name for node in nodes)} everywhere",
+    )
 
 
 def agreed(lab: Lab) -> bool:

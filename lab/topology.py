@@ -168,6 +168,7 @@ class Deadlines:
     transfer: float
     lease: float
     leaderless: float
+    stop: float
     answer: float
     resync: float
     reconverge: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shlex
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lab.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.hosts import Node
 
 NAME = "consul"
@@ -116,3 +119,16 @@ class Unit:
 
     def _root(self, script: str) -> None:
         self.node.run("sudo", "sh", "-c", script)
+
+
+@contextlib.contextmanager
+def stopped(*nodes: Node) -> Iterator[None]:
+    """Keep the agents of some hosts stopped while the body of a `with` goes on."""
+    units = [Unit(node) for node in nodes]
+    try:
+        for unit in units:
+            unit.stop()
+        yield
+    finally:
+        for unit in units:
+            unit.start()

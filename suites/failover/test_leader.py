@@ -15,6 +15,7 @@ from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.proof import Proof
+from lab.start import await_status
 from lab.trial import hold_outages, judge, last_claim, leaderless_answers, outages, succession, successor
 from lab.waiting import lapse, wait_for
 
@@ -131,12 +132,7 @@ def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Pro
         begun = time.monotonic()
         with faults.under(PowerCut(power, old)):
             succession(lab, old, proof)
-            wait_for(
-                lambda: {node.agent.members()[old.name] for node in watchers},
-                until=lambda seen: seen == {Status.FAILED},
-                within=limits.members,
-                what=f"{old.name} seen as failed",
-            )
+            await_status([old], Status.FAILED, watchers)
             proof.within("seen as failed", time.monotonic() - begun, limits.members, "N5")
 
     hold_outages(proof, faults.history, limits.election, "N2")

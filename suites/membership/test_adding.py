@@ -8,11 +8,11 @@ from lab.checks import linearizable, lost_writes, one_leader_per_term, unavailab
 from lab.consul import Peer, Status
 from lab.faults import Faults
 from lab.history import READ, WRITE, History
-from lab.hosts import Lab, Node
+from lab.hosts import Lab
 from lab.kv import KvLoad
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import seconds_until
+from lab.start import await_status, seconds_until
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -50,20 +50,6 @@ def test_a_new_server_votes_when_it_was_stable(lab: Lab, faults: Faults, proof: 
     faults.await_recovery("a fourth server")
 
 
-def await_departure(lab: Lab, gone: Node) -> None:
-    """Wait until every other agent knows that a server has left for good.
-
-    One that comes back while an agent still has it as leaving is never alive for that agent again.
-    """
-    others = [node for node in lab.agents if node is not gone]
-    wait_for(
-        lambda: {node.agent.members().get(gone.name) for node in others},
-        until=lambda seen: seen == {Status.LEFT},
-        within=lab.topology.deadlines.members,
-        what=f"{gone.name} known to have left",
-    )
-
-
 def last_entry(spare: Spare) -> int:
     """Return the index of the last entry in the fourth server's log."""
     return int(spare.agent.raft()["last_log_index"])
@@ -86,7 +72,8 @@ def test_a_server_is_replaced_under_load(lab: Lab, faults: Faults, history: Hist
                 Unit(old).leave()
                 wait_for(lambda: old.name not in peers(lab), within=limits.fault, what=f"{old.name} gone")
                 assert [peer.voter for peer in peers(lab).values()] == [True] * len(lab.servers)
-                await_departure(lab, old)
+                # Who comes back while an agent still has it as leaving is never alive for that agent again.
+                await_status([old], Status.LEFT, [node for node in lab.agents if node is not old])
             finally:
                 Unit(old).start()
             proof.note("a vote, after it came back", await_vote(lab, old.name), "s")

@@ -14,7 +14,7 @@ from lab.invariants import clones, violations
 from lab.marks import Marks
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import seconds_until, start
+from lab.start import await_status, seconds_until, start
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -90,8 +90,7 @@ def test_a_wiped_server_that_nobody_missed_is_refused_by_the_catalog(
 
 def await_absence(lab: Lab, gone: Node) -> None:
     """Wait until every other agent knows that a server failed."""
-    within = lab.topology.deadlines.members
-    wait_for(lambda: missed(lab, gone), within=within, what=f"{gone.name} missed")
+    await_status([gone], Status.FAILED, [node for node in lab.agents if node is not gone])
 
 
 def await_entry(lab: Lab, server: Node) -> None:
@@ -107,13 +106,6 @@ def await_entry(lab: Lab, server: Node) -> None:
 def entry(lab: Lab, server: Node) -> str:
     """Return the node-id that the catalog has for a server's name. Raises LookupError without one."""
     return {it["Node"]: str(it["ID"]) for it in lab.lb.agent.api.catalog.nodes()[1]}[server.name]
-
-
-def missed(lab: Lab, victim: Node) -> bool:
-    """Return whether every other agent knows that a server failed."""
-    return all(
-        node.agent.members()[victim.name] is Status.FAILED for node in lab.agents if node is not victim
-    )
 
 
 @pytest.mark.full

@@ -13,6 +13,7 @@ from lab.consul import Status
 from lab.hosts import Lab, Node
 from lab.ledger import read
 from lab.proof import Proof
+from lab.start import await_status
 from lab.waiting import wait_for
 
 KEYS = 100  # as many as Consul's own tests of a restored snapshot have
@@ -90,15 +91,10 @@ def follower(lab: Lab) -> Node:
     return next(server for server in lab.servers if server is not leader)
 
 
-def wait_until_failed(survivor: Node, lost: list[Node], within: float) -> None:
+def wait_until_failed(survivor: Node, lost: list[Node]) -> None:
     """Wait until gossip says that the lost servers are dead, as the procedure wants to have it confirmed.
 
     A server that is back with another node-id before that is refused by the catalog for as long as it lives:
     "Node name X is reserved".
     """
-    wait_for(
-        survivor.agent.members,
-        until=lambda members: all(members.get(server.name) is Status.FAILED for server in lost),
-        within=within,
-        what="the lost servers seen as failed",
-    )
+    await_status(lost, Status.FAILED, [survivor])

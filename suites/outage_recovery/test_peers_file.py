@@ -163,7 +163,7 @@ def test_control_consul_takes_a_wrong_port_or_id_in_silence(
     unit, recovery = Unit(survivor), Recovery(lab, [survivor], say=print)
 
     with faults.under(Wipe(*lost)):
-        wait_until_failed(survivor, lost, limits.members)
+        wait_until_failed(survivor, lost)
         recovery.stop()
         right = json.loads(build(recovery.survey()))
         begin(unit, at_port(right, lab.topology.ports.consul_http))
@@ -200,7 +200,7 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
 
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Wipe(fresh)):
         unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
-        wait_until_failed(lab.leader(), [fresh], lab.topology.deadlines.members)
+        wait_until_failed(lab.leader(), [fresh])
         since, begun = unit.now(), time.monotonic()
         unit.start()
         wait_for(lambda: IGNORED in unit.journal(since), within=lab.topology.deadlines.fault, what=IGNORED)

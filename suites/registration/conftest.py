@@ -14,7 +14,6 @@ from lab.containers import parse
 from lab.hosts import Lab
 from lab.plugin import FACTS
 from lab.proof import Proof
-from lab.unit import Unit
 from lab.waiting import wait_for
 
 Services = dict[str, dict[str, Any]]
@@ -155,17 +154,6 @@ def health(lab: Lab) -> Iterator[Callable[[], requests.Response]]:
     within = lab.topology.deadlines.command
     yield lambda: requests.get(f"http://127.0.0.1:{tunnel.port}/health", timeout=within)
     tunnel.close()
-
-
-@contextmanager
-def agent_away(lab: Lab) -> Iterator[None]:
-    """Keep the docker host's agent stopped while the body of a `with` goes on."""
-    unit = Unit(lab.docker)
-    unit.stop()
-    try:
-        yield
-    finally:
-        unit.start()
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import pytest
 from lab.faults import Faults, Reboot
 from lab.hosts import Lab
 from lab.machines import Machines
+from lab.unit import stopped
 from lab.waiting import Unmet
 
-from .conftest import PORT, Containers, agent_away, registrator_away
+from .conftest import PORT, Containers, registrator_away
 
 WAVE = 50
 START_OR_END = (
@@ -68,7 +69,7 @@ def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
     gone, stays = containers.launch("gone", 20001), containers.launch("stays", 20002)
     containers.settle(gone, stays)
 
-    with agent_away(lab):
+    with stopped(lab.docker):
         containers.docker("rm", "--force", "t-gone")
         fresh = containers.launch("fresh", 20003)
 
@@ -83,7 +84,7 @@ def test_the_agent_s_services_wiped(containers: Containers, lab: Lab) -> None:
     containers.settle(*keys)
     folders = " ".join(f"{lab.topology.consul.data_dir}/{name}" for name in ("services", "checks"))
 
-    with agent_away(lab):
+    with stopped(lab.docker):
         lab.docker.run("sudo", "sh", "-c", f"rm -rf {folders}")
 
     within = lab.topology.deadlines.members

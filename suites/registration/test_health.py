@@ -9,9 +9,10 @@ import requests
 
 from lab.hosts import Lab
 from lab.proof import Proof
+from lab.unit import stopped
 from lab.waiting import wait_for
 
-from .conftest import Containers, agent_away
+from .conftest import Containers
 
 DEFAULT_TIMEOUT = 10  # seconds that Consul gives an HTTP check (N10)
 # The kernel takes the connections, nobody answers.
@@ -71,7 +72,7 @@ def test_registrator_says_how_it_is(
     before = health()
     assert before.status_code == requests.codes.ok, before.text
 
-    with agent_away(lab):
+    with stopped(lab.docker):
         fresh = containers.launch("fresh", 20002)
         away = wait_for(health, lambda it: not it.ok, within=containers.limit, what="503 without Consul")
         assert away.status_code == requests.codes.unavailable
