@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from lab.consul import Status
 from lab.unit import Unit
 from lab.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lab.consul import Status
     from lab.hosts import Lab, Node
 
 
@@ -34,13 +34,27 @@ def seconds_until(question: Callable[[], object], begun: float, within: float, w
     return time.monotonic() - begun
 
 
-def await_status(nodes: Sequence[Node], status: Status, watchers: Sequence[Node]) -> None:
-    """Wait until each watcher's agent holds `status` of the agents of all `nodes`. Raises Unmet."""
+def await_death(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
+    """Wait until each watcher's agent knows that the agents of all `nodes` are dead. Raises Unmet.
+
+    A dead server is FAILED, and LEFT as soon as autopilot, which looks every 10 s (N7), has forced it out:
+    that was seen 0.2 s later, too soon for every watcher to be asked between.
+    """
+    _await_status(nodes, watchers, {Status.FAILED, Status.LEFT})
+
+
+def await_departure(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
+    """Wait until each watcher's agent knows that the agents of all `nodes` have left. Raises Unmet."""
+    _await_status(nodes, watchers, {Status.LEFT})
+
+
+def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[Status]) -> None:
+    names, words = [node.name for node in nodes], sorted(status.name for status in wanted)
     wait_for(
-        lambda: {node.agent.members().get(it.name) for node in watchers for it in nodes},
-        until=lambda seen: seen == {status},
+        lambda: {node.agent.members().get(name) for node in watchers for name in names},
+        until=lambda seen: seen <= wanted,
         within=watchers[0].limits.members,
-        what=f"{status.name} of {', '.join(node.name for node in nodes)} everywhere",
+        what=f"{', '.join(names)} known as {' or '.join(words)}",
     )
 
 

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from lab.consul import Status
 from lab.errors import NotRunError
 from lab.faults import Fault, Faults, FullDisk, Kill, Leave, NoOp, Pause, PowerCut, Terminate
 from lab.history import WRITE
@@ -15,7 +14,7 @@ from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.proof import Proof
-from lab.start import await_status
+from lab.start import await_death
 from lab.trial import hold_outages, judge, last_claim, leaderless_answers, outages, succession, successor
 from lab.waiting import lapse, wait_for
 
@@ -132,7 +131,7 @@ def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Pro
         begun = time.monotonic()
         with faults.under(PowerCut(power, old)):
             succession(lab, old, proof)
-            await_status([old], Status.FAILED, watchers)
+            await_death([old], watchers)
             proof.within("seen as failed", time.monotonic() - begun, limits.members, "N5")
 
     hold_outages(proof, faults.history, limits.election, "N2")

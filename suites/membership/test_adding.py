@@ -5,14 +5,14 @@ import time
 import pytest
 
 from lab.checks import linearizable, lost_writes, one_leader_per_term, unavailability
-from lab.consul import Peer, Status
+from lab.consul import Peer
 from lab.faults import Faults
 from lab.history import READ, WRITE, History
 from lab.hosts import Lab
 from lab.kv import KvLoad
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import await_status, seconds_until
+from lab.start import await_departure, seconds_until
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -73,7 +73,7 @@ def test_a_server_is_replaced_under_load(lab: Lab, faults: Faults, history: Hist
                 wait_for(lambda: old.name not in peers(lab), within=limits.fault, what=f"{old.name} gone")
                 assert [peer.voter for peer in peers(lab).values()] == [True] * len(lab.servers)
                 # Who comes back while an agent still has it as leaving is never alive for that agent again.
-                await_status([old], Status.LEFT, [node for node in lab.agents if node is not old])
+                await_departure([old], [node for node in lab.agents if node is not old])
             finally:
                 Unit(old).start()
             proof.note("a vote, after it came back", await_vote(lab, old.name), "s")

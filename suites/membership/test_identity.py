@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.consul import Status
 from lab.faults import Faults, Kill, Wipe
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
@@ -14,7 +13,7 @@ from lab.invariants import clones, violations
 from lab.marks import Marks
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import await_status, seconds_until, start
+from lab.start import await_death, seconds_until, start
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -90,7 +89,7 @@ def test_a_wiped_server_that_nobody_missed_is_refused_by_the_catalog(
 
 def await_absence(lab: Lab, gone: Node) -> None:
     """Wait until every other agent knows that a server failed."""
-    await_status([gone], Status.FAILED, [node for node in lab.agents if node is not gone])
+    await_death([gone], [node for node in lab.agents if node is not gone])
 
 
 def await_entry(lab: Lab, server: Node) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab.consul import Status
 from lab.hosts import Lab, Node
 from lab.ledger import read
 from lab.proof import Proof
-from lab.start import await_status
+from lab.start import await_death
 from lab.waiting import wait_for
 
 KEYS = 100  # as many as Consul's own tests of a restored snapshot have
@@ -97,4 +96,4 @@ def wait_until_failed(survivor: Node, lost: list[Node]) -> None:
     A server that is back with another node-id before that is refused by the catalog for as long as it lives:
     "Node name X is reserved".
     """
-    await_status(lost, Status.FAILED, [survivor])
+    await_death(lost, [survivor])

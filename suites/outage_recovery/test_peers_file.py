@@ -26,6 +26,7 @@ from .conftest import Stored, follower, wait_until_failed
 Peers = list[dict[str, Any]]
 ANOTHER = "00000000-0000-0000-0000-000000000000"
 IGNORED = "deleted peers.json file (see peers.info for details)"
+INITIAL = "raft: initial configuration"  # logged at a start, with the servers that raft begins with
 ABORTED = "not part of stable configuration, aborting election"
 
 
@@ -155,8 +156,9 @@ def test_control_consul_takes_a_wrong_port_or_id_in_silence(
 ) -> None:
     """O6: Consul itself takes a wrong port and a wrong id without a word, which is why they are compared.
 
-    With the wrong port it leads as if all were well, under an address where no server can reach it; with the
-    wrong id it never leads. `tools/lab recover` puts either right.
+    With the wrong port it takes itself for a voter at an address where no server can reach it, and leads as
+    if all were well; only then it enters its own. With the wrong id it never leads. `tools/lab recover` puts
+    either right.
     """
     survivor, limits = follower(lab), lab.topology.deadlines
     lost = [server for server in lab.servers if server is not survivor]
@@ -166,10 +168,11 @@ def test_control_consul_takes_a_wrong_port_or_id_in_silence(
         wait_until_failed(survivor, lost)
         recovery.stop()
         right = json.loads(build(recovery.survey()))
+        since = unit.now()
         begin(unit, at_port(right, lab.topology.ports.consul_http))
         wait_for(survivor.agent.leader, within=limits.recovery, what="a leader at a wrong port")
-        (peer,) = survivor.agent.peers()
-        assert peer.address.endswith(f":{lab.topology.ports.consul_http}")
+        taken = [line for line in unit.journal(since).splitlines() if INITIAL in line]
+        assert taken[-1].endswith(f'Address:{survivor.address}:{lab.topology.ports.consul_http}}}]"')
 
         recovery.stop()
         since = unit.now()
