@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from lab.checks import (
     faults_took_effect,
@@ -15,8 +17,10 @@ from lab.checks import (
     tally,
 )
 from lab.errors import LabError
+from lab.faults import Faults
 from lab.history import LEADER, OK, READ, SECOND, WRITE, Fault, History, Operation
 from lab.hosts import Lab, Node
+from lab.kv import KvLoad
 from lab.proof import Proof
 from lab.waiting import wait_for
 
@@ -33,13 +37,15 @@ def judge(proof: Proof, history: History) -> None:
         proof.judge(check(history))
 
 
-def outages(history: History, action: str) -> list[float]:
+def outages(history: History, action: str, targets: Collection[str] = ()) -> list[float]:
     """Return, for each fault of the history, the longest time in seconds without a good answer to `action`.
 
-    A gap is the fault's own when it overlaps the time from its injection to its recovery. Raises LabError
-    when no good answer came after that.
+    `targets` restricts it to what the agents of these names were asked. A gap is the fault's own when it
+    overlaps the time from its injection to its recovery. Raises LabError when no good answer came after that.
     """
-    asked = [it for it in history.operations() if it.action == action]
+    asked = [
+        it for it in history.operations() if it.action == action and (not targets or it.target in targets)
+    ]
     found = [(gap.start, gap.end, gap.length / SECOND) for gap in gaps(asked) if not gap.open]
     lengths = []
     for fault in history.faults():
@@ -50,13 +56,34 @@ def outages(history: History, action: str) -> list[float]:
     return lengths
 
 
-def hold_outages(proof: Proof, history: History, limit: float, source: str) -> None:
-    """Hold the longest time without a good write, and without a good `?consistent` read, to its limit."""
+def hold_outages(
+    proof: Proof, history: History, limit: float, source: str, through: Collection[str] = ()
+) -> None:
+    """Hold the longest time without a good write, and without a good `?consistent` read, to its limit.
+
+    `through` restricts it to what the agents of these names were asked.
+    """
+    where = f" through {', '.join(through)}" if through else ""
     for action in (WRITE, READ):
-        lengths = outages(history, action)
+        lengths = outages(history, action, through)
         if len(lengths) > 1:
-            proof.note(f"{action}s away, median of {len(lengths)}", statistics.median(lengths), "s")
-        proof.within(f"{action}s away, longest", max(lengths), limit, source)
+            proof.note(f"{action}s away{where}, median of {len(lengths)}", statistics.median(lengths), "s")
+        proof.within(f"{action}s away{where}, longest", max(lengths), limit, source)
+
+
+@contextmanager
+def silence(lab: Lab, faults: Faults, silent: Node, proof: Proof) -> Iterator[None]:
+    """Load the store while the body silences a server, and hold each way to it to its own limit afterwards.
+
+    The servers left answer again when they have a leader (N2). A client agent that used the silent server
+    leaves it when gossip has it as failed (N5): no connection is reset that would tell it earlier.
+    """
+    left, clients = [server for server in lab.servers if server is not silent], [lab.lb, lab.docker]
+    limits, history = lab.topology.deadlines, faults.history
+    with KvLoad(lab, history, left), KvLoad(lab, history, clients):
+        yield
+    hold_outages(proof, history, limits.election, "N2", [server.name for server in left])
+    hold_outages(proof, history, limits.members, "N5", [client.name for client in clients])
 
 
 def leaderless_answers(history: History) -> int:

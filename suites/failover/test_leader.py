@@ -15,7 +15,16 @@ from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.proof import Proof
 from lab.start import await_death
-from lab.trial import hold_outages, judge, last_claim, leaderless_answers, outages, succession, successor
+from lab.trial import (
+    hold_outages,
+    judge,
+    last_claim,
+    leaderless_answers,
+    outages,
+    silence,
+    succession,
+    successor,
+)
 from lab.waiting import lapse, wait_for
 
 FROZEN = 30.0
@@ -48,14 +57,13 @@ def test_a_killed_leader_is_followed_by_another(lab: Lab, faults: Faults, proof:
 def test_a_frozen_leader_is_replaced_and_steps_down(lab: Lab, faults: Faults, proof: Proof) -> None:
     """F2, P10: A leader that stands still for 30 s is replaced, and leads no more as soon as it goes on."""
     old = lab.leader()
-    with KvLoad(lab, faults.history, [lab.lb, lab.docker]):
+    with silence(lab, faults, old, proof):
         with faults.under(Pause(old)):
             succession(lab, old, proof)
             lapse(FROZEN, "the leader to stay frozen")
         lapse(1, "answers after the recovery")
 
     fault, limits = faults.history.faults()[0], lab.topology.deadlines
-    hold_outages(proof, faults.history, limits.election, "N2")
     assert fault.seen
     assert fault.healed
     late = last_claim(faults.history, old.name, fault) - (fault.healed - fault.seen) / 1e9
@@ -127,14 +135,13 @@ def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Pro
     """F5: The leader's host without power: another server leads, and all agents see the one as failed."""
     old, limits = lab.leader(), lab.topology.deadlines
     watchers = [node for node in lab.agents if node is not old]
-    with KvLoad(lab, faults.history, [lab.lb, lab.docker]):
+    with silence(lab, faults, old, proof):
         begun = time.monotonic()
         with faults.under(PowerCut(power, old)):
             succession(lab, old, proof)
             await_death([old], watchers)
             proof.within("seen as failed", time.monotonic() - begun, limits.members, "N5")
 
-    hold_outages(proof, faults.history, limits.election, "N2")
     judge(proof, faults.history)
 
 

@@ -55,6 +55,17 @@ def test_the_outage_is_that_of_the_fault() -> None:
     assert outages(kill(), WRITE) == [2.5]
 
 
+def test_an_outage_can_be_that_of_some_agents() -> None:
+    """What others were answered meanwhile is left out."""
+    history = kill()
+    for tick in range(2):
+        history.ok(history.invoke(WRITE, "other", str(tick), "server2"), index=1000 + tick)
+
+    assert outages(history, WRITE, ["lb"]) == [2.5]
+    with pytest.raises(LabError, match="no write succeeded after it"):
+        outages(history, WRITE, ["docker"])
+
+
 def test_an_outage_without_end_is_none() -> None:
     """When no write succeeds after the fault nobody can tell how long it took."""
     with pytest.raises(LabError, match="no write succeeded after it"):
