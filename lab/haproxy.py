@@ -44,6 +44,14 @@ def old_workers(processes: str) -> list[int]:
     return [int(pid) for pid in re.findall(r"^(\d+)\s+worker\b", old, re.MULTILINE)]
 
 
+def consul_template(listing: str) -> int:
+    """Return the pid of consul-template in a listing of pids and names. Raises LookupError without one."""
+    found = re.search(r"^\s*(\d+)\s+consul-templat", listing, re.MULTILINE)
+    if not found:
+        raise LookupError("no consul-template runs")
+    return int(found[1])
+
+
 def reloads(processes: str) -> int:
     """Return how often the master has reloaded, from its `show proc`. Raises ValueError without a master."""
     found = re.search(r"^\d+\s+master\s+(\d+)", processes, re.MULTILINE)

@@ -142,6 +142,10 @@ class LoadBalancer:
         """Return how often HAProxy has reloaded since its container started."""
         return haproxy.reloads(self._processes())
 
+    def consul_template(self) -> int:
+        """Return the pid, on the host, of consul-template. Raises LookupError while there is none."""
+        return haproxy.consul_template(self._node.run("docker", "top", "haproxy", "-eo", "pid,comm"))
+
     def _processes(self) -> str:
         program = (
             "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/lb/master.sock');"

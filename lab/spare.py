@@ -43,16 +43,22 @@ class Spare:
         self.address = self._node.address
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
-        self.start()
+        """Start it, and wait until it answers; if that fails nothing of it stays."""
+        try:
+            self.start()
+        except BaseException:
+            self._root(UNDO)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let it leave, remove what is left, and have every agent forget it."""
-        self._node.shell.run(f"timeout 20 {BINARY} leave")
-        self._root(f"{UNDO}; true")
+        try:
+            self._node.shell.run(f"timeout 20 {BINARY} leave")
+        finally:
+            self._root(UNDO)
         forget(self._lab)
 
     def start(self) -> None:

@@ -125,10 +125,8 @@ class Unit:
 def stopped(*nodes: Node) -> Iterator[None]:
     """Keep the agents of some hosts stopped while the body of a `with` goes on."""
     units = [Unit(node) for node in nodes]
-    try:
+    with contextlib.ExitStack() as stack:
         for unit in units:
+            stack.callback(unit.start)
             unit.stop()
         yield
-    finally:
-        for unit in units:
-            unit.start()

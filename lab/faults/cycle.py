@@ -12,7 +12,7 @@ from lab.invariants import unrecovered
 from lab.waiting import Unmet, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lab.faults.disk import FullDisk
     from lab.history import History
@@ -66,6 +66,13 @@ class NoOp(Fault):
         """Do nothing."""
 
 
+def on_each(nodes: Iterable[Node], undo: Callable[[Node], object]) -> None:
+    """Undo something on every host, also when one of them fails; what it raised is raised at the end."""
+    with contextlib.ExitStack() as stack:
+        for node in nodes:
+            stack.callback(undo, node)
+
+
 class Faults:
     """Injects faults into a lab and writes down in its history what came of each."""
 
@@ -85,6 +92,7 @@ class Faults:
         number = self.history.inject(fault.name, [node.name for node in fault.nodes], restarts=fault.restarts)
         try:
             fault.inject()
+            self.history.mark(number, Stage.STRUCK)
             self._await(fault)
             self.history.mark(number, Stage.SEEN)
             yield
@@ -115,10 +123,10 @@ class Faults:
         )
 
     def _finally(self, undo: Callable[[], None]) -> None:
-        """Undo, and again from the start when Ctrl-C is pressed meanwhile: nothing is left half-way."""
+        """Undo, and again from the start when that is cut short: by Ctrl-C, by a time-out."""
         try:
             undo()
-        except KeyboardInterrupt:
+        except BaseException:
             undo()
             raise
 

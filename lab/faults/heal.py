@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
+import requests
+
 from lab.errors import CommandError, LabError
+from lab.faults.cycle import on_each
 from lab.faults.disk import FILLER, restoration
 from lab.faults.host import greets
-from lab.faults.network import TABLE
+from lab.faults.network import TABLES
 from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
+from lab.peers import FILE as PEERS
 from lab.recovery import LAST_SEEN
 from lab.spare import UNDO as NO_SPARE
 from lab.spare import forget
@@ -24,7 +30,8 @@ if TYPE_CHECKING:
     from lab.machines import Machines
 
 EVERYWHERE = (
-    f"nft delete table inet {TABLE} 2>/dev/null;"
+    f"nft list tables | sed -n 's/^table inet \\({TABLES}[^ ]*\\)$/\\1/p'"
+    " | xargs -r -n1 nft delete table inet;"
     "tc qdisc show | sed -n 's/^qdisc netem .* dev \\([^ ]*\\) root.*/\\1/p'"
     " | xargs -r -I@ tc qdisc del dev @ root;"
     f"{NO_SPARE}; true"
@@ -34,6 +41,11 @@ LEFTOVERS = (
     "docker ps --all --quiet --filter name=^{echo}\\\\. --filter name=^t- | xargs -r docker rm --force"
 )
 CLIENT = "systemctl start monitor"
+# What suites change beside faults, so that a run that was killed leaves it behind.
+TEMPLATE = "/etc/lb/servers.ctmpl"
+UNSPOIL = f"test ! -e {TEMPLATE}.good || mv {TEMPLATE}.good {TEMPLATE}"
+ONLY_PASSING = "/etc/consul.d/only-passing.json"
+HIDDEN = ("raft.peers.info", "raft.wal", "raft.snapshots")  # of raft/, under its own name hidden by a dot
 
 
 def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
@@ -48,8 +60,7 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
         machines.resume(*(node.name for node in dark))
         machines.boot(*(node.name for node in dark))
         yield from (f"{node.name}: booted" for node in dark)
-    for node in lab.nodes.values():
-        _undo(lab, node)
+    on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
     if machines and _ill(lab, lab.topology.deadlines.recovery):
         _found_anew(lab)
@@ -57,6 +68,7 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     left = _ill(lab, lab.topology.deadlines.recovery)
     if left:
         raise LabError(left)
+    _prune_again(lab)
     try:
         forget(lab)
     except Unmet as unmet:
@@ -71,6 +83,8 @@ def _undo(lab: Lab, node: Node) -> None:
         scripts += [ENGINE]
     if node.role == "docker":
         scripts += [LEFTOVERS.format(echo=lab.topology.services.echo)]
+    if node.role == "lb":
+        scripts += [f"docker exec haproxy sh -c {shlex.quote(UNSPOIL)}"]
     if node.role == "client":
         scripts += [CLIENT]
     for script in scripts:
@@ -78,13 +92,28 @@ def _undo(lab: Lab, node: Node) -> None:
 
 
 def _agent(data: str) -> str:
-    """Return the shell words after which the agent goes on: on its own disk, with room, however long away."""
+    """Return the shell words after which the agent goes on: on its own disk, with room, however long away.
+
+    A peers.json goes as well: a wrong one is taken in silence.
+    """
+    unhide = ";".join(f"test ! -e {data}/{it} || mv {data}/{it} {data}/raft/{it[5:]}" for it in HIDDEN)
     return (
         f"systemctl kill --signal=CONT consul 2>/dev/null;"
         f"if mountpoint --quiet {data}; then systemctl stop consul; {restoration(data)}; fi;"
-        f"rm -f {data}/{FILLER}* {data}/{LAST_SEEN};"
+        f"rm -f {data}/{FILLER}* {data}/{LAST_SEEN} {data}/{PEERS};"
+        f"{unhide};"
+        f"if test -e {ONLY_PASSING}; then rm {ONLY_PASSING}; systemctl stop consul; fi;"
         f"systemctl reset-failed consul 2>/dev/null; systemctl start consul"
     )
+
+
+def _prune_again(lab: Lab) -> None:
+    """Let autopilot prune dead servers, if a test has kept it from that."""
+    leader = lab.leader()
+    found = leader.agent.api.operator.autopilot_configuration()
+    if found["MinQuorum"]:
+        where, within = f"{leader.url()}/v1/operator/autopilot/configuration", lab.topology.deadlines.command
+        requests.put(where, json=found | {"MinQuorum": 0}, timeout=within).raise_for_status()
 
 
 def _found_anew(lab: Lab) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.errors import NotRunError
-from lab.faults.cycle import Fault
+from lab.faults.cycle import Fault, on_each
 from lab.hosts import Node
 
-TABLE = "consul_demo_fault"
+TABLES = (
+    "consul_demo_fault"  # how the names of all tables begin, one a fault: none takes another's rules away
+)
 NOBODY = 9  # the port of RFC 863, at which nothing listens
 PROBES = 40  # of a rule that drops one packet in five, all but 0.8 ** 40 of such rows see one dropped
 
@@ -42,6 +45,7 @@ class _Rules(Fault):
 
     def __init__(self, ways: Iterable[Way]) -> None:
         self.ways = tuple(ways)
+        self._table = f"{TABLES}_{uuid.uuid4().hex[:8]}"
         super().__init__(*dict.fromkeys(way.target for way in self.ways))
 
     def inject(self) -> None:
@@ -53,13 +57,14 @@ class _Rules(Fault):
                 for match in self.matches
             )  # fmt: skip
             hook = f"chain inbound {{ type filter hook prerouting priority -300; {rules} }};"
-            node.run("sudo", "sh", "-c", f"echo {shlex.quote(f'table inet {TABLE} {{ {hook} }}')} | nft -f -")
+            table = shlex.quote(f"table inet {self._table} {{ {hook} }}")
+            node.run("sudo", "sh", "-c", f"echo {table} | nft -f -")
 
     def seen(self) -> bool:
         """Return whether every rule has dropped something; each way is tried, so that it has reason to."""
         for way in self.ways:
             self.probe(way)
-        return all(all(_dropped(node)) for node in self.nodes)
+        return all(all(self._dropped(node)) for node in self.nodes)
 
     def probe(self, way: Way) -> None:
         """Send datagrams that nobody waits for."""
@@ -68,8 +73,16 @@ class _Rules(Fault):
 
     def heal(self) -> None:
         """Remove the rules."""
-        for node in self.nodes:
-            node.run("sudo", "sh", "-c", f"nft delete table inet {TABLE} 2>/dev/null || true")
+        on_each(self.nodes, self._remove)
+
+    def _remove(self, node: Node) -> None:
+        node.run("sudo", "sh", "-c", f"nft delete table inet {self._table} 2>/dev/null || true")
+
+    def _dropped(self, node: Node) -> list[int]:
+        """Return how many packets each rule of a host has dropped."""
+        said = json.loads(node.run("sudo", "nft", "--json", "list", "table", "inet", self._table))
+        rules = [it["rule"] for it in said["nftables"] if "rule" in it]
+        return [part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part]
 
 
 class Cut(_Rules):
@@ -106,13 +119,6 @@ class Loss(_Rules):
         """Take the ways and how many packets of a hundred are dropped."""
         super().__init__(ways)
         self.chance = f"numgen random mod 100 < {percent}"
-
-
-def _dropped(node: Node) -> list[int]:
-    """Return how many packets each rule of a host has dropped."""
-    said = json.loads(node.run("sudo", "nft", "--json", "list", "table", "inet", TABLE))
-    rules = [it["rule"] for it in said["nftables"] if "rule" in it]
-    return [part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part]
 
 
 def between(some: Iterable[Node], others: Iterable[Node]) -> list[Way]:
@@ -170,5 +176,5 @@ class Delay(Fault):
 
     def heal(self) -> None:
         """Remove the delay."""
-        for node in self.nodes:
-            node.run("sudo", "sh", "-c", f"tc qdisc del dev {self._device} root netem 2>/dev/null || true")
+        remove = f"tc qdisc del dev {self._device} root netem 2>/dev/null || true"
+        on_each(self.nodes, lambda node: node.run("sudo", "sh", "-c", remove))

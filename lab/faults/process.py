@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from lab.faults.cycle import Fault
+from lab.faults.cycle import Fault, on_each
 from lab.hosts import Node
 from lab.unit import Unit
 
@@ -83,5 +83,4 @@ class Pause(Fault):
 
     def heal(self) -> None:
         """Let them go on."""
-        for unit in self.units:
-            unit.signal("CONT")
+        on_each(self.nodes, lambda node: Unit(node).signal("CONT"))

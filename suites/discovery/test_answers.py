@@ -15,6 +15,7 @@ import requests
 
 from lab.consul import instances_of
 from lab.faults import Faults, Terminate
+from lab.faults.heal import ONLY_PASSING
 from lab.fleet import Fleet
 from lab.history import History
 from lab.hosts import Lab, Node
@@ -32,7 +33,6 @@ KNOWN_LEADER, LAST_CONTACT, INDEX = "X-Consul-KnownLeader", "X-Consul-LastContac
 NO_LEADER = "No cluster leader"
 CONDITIONS = ("passing", "warning", "critical")
 ILL = "t-ill"
-ONLY_PASSING = "/etc/consul.d/only-passing.json"
 
 
 def rcode(node: Node, port: int, service: str) -> str:
@@ -113,8 +113,8 @@ def ill(lab: Lab) -> Iterator[dict[str, int]]:
 def only_passing(lab: Lab, node: Node) -> Iterator[None]:
     """Let a client's agent leave out of its DNS answers whatever does not pass; restarts it, twice."""
     setting = '{"dns_config": {"only_passing": true}}'
-    node.run("sudo", "sh", "-c", f"echo '{setting}' > {ONLY_PASSING}")
     try:
+        node.run("sudo", "sh", "-c", f"echo '{setting}' > {ONLY_PASSING}")
         node.script("consul", "restart", "client")
         yield
     finally:

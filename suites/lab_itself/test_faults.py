@@ -128,10 +128,11 @@ def test_heal_undoes_all(lab: Lab, power: Machines) -> None:
         isolate(lab.docker, lab.agents),
         PowerCut(power, lab.servers[2]),
     ]
-    for fault in left:
-        fault.inject()
-
-    done = list(heal(lab, power))
+    try:
+        for fault in left:
+            fault.inject()
+    finally:
+        done = list(heal(lab, power))
 
     assert f"{lab.servers[2].name}: booted" in done
     assert unrecovered(lab) == []

@@ -65,8 +65,10 @@ def run(lab: Lab, tmp_path: Path, power: Machines) -> Run:
 
 def test_a_host_that_dies_is_no_verdict(lab: Lab, power: Machines, run: Run) -> None:
     """A test that fails while a host does not answer could not tell; the host is named."""
-    ended = run(DIES)
-    list(heal(lab, power))
+    try:
+        ended = run(DIES)
+    finally:
+        list(heal(lab, power))
 
     assert ended.returncode == Outcome.UNKNOWN, ended.stdout
     assert "no answer from docker" in ended.stdout

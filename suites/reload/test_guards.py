@@ -1,18 +1,17 @@
 """What could make a reload harmful does not: a bad list, a broken template, a dead consul-template."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from lab.faults.heal import TEMPLATE, UNSPOIL
 from lab.fleet import Fleet
 from lab.hosts import Lab
 from lab.load import Load, front
 from lab.proof import Proof
 from lab.waiting import wait_for
 
-TEMPLATE = "/etc/lb/servers.ctmpl"
 BAD_LISTS = {
     "empty": ("backend fep\\n", "the new list is empty"),
     "broken": ("backend fep\\n    server a not-an-address:x\\n", "HAProxy refuses the new list"),
@@ -42,12 +41,12 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, proof: Proof, kin
 def broken_template(lab: Lab) -> Iterator[None]:
     """Start consul-template again with a template that it cannot parse; it is mended at the end."""
     spoil = f"cp {TEMPLATE} {TEMPLATE}.good; echo '{{{{' >> {TEMPLATE}"
-    lab.lb.run("docker", "exec", "haproxy", "sh", "-c", spoil)
     try:
-        lab.lb.run("sudo", "kill", "-KILL", consul_template(lab))
+        lab.lb.run("docker", "exec", "haproxy", "sh", "-c", spoil)
+        lab.lb.run("sudo", "kill", "-KILL", str(lab.haproxy.consul_template()))
         yield
     finally:
-        lab.lb.run("docker", "exec", "haproxy", "mv", f"{TEMPLATE}.good", TEMPLATE)
+        lab.lb.run("docker", "exec", "haproxy", "sh", "-c", UNSPOIL)
 
 
 def test_a_broken_template_changes_nothing(lab: Lab, fleet: Fleet, proof: Proof) -> None:
@@ -71,23 +70,17 @@ def test_a_broken_template_changes_nothing(lab: Lab, fleet: Fleet, proof: Proof)
     fleet.serve()
 
 
-def consul_template(lab: Lab) -> str:
-    """Return the pid, on the host, of consul-template. Raises LookupError while there is none."""
-    listing = lab.lb.run("docker", "top", "haproxy", "-eo", "pid,comm")
-    found = re.search(r"^\s*(\d+)\s+consul-templat", listing, re.MULTILINE)
-    if not found:
-        raise LookupError("no consul-template runs")
-    return found[1]
-
-
 def test_haproxy_survives_the_death_of_consul_template(lab: Lab, fleet: Fleet, proof: Proof) -> None:
     """H6: consul-template killed: the worker stays, no connection is lost, and new services are found."""
     fleet.serve(2)
-    worker, victim = lab.haproxy.worker(), consul_template(lab)
+    worker, victim = lab.haproxy.worker(), lab.haproxy.consul_template()
     with Load(lab.client, front(lab), "-c", "50", seconds=60) as load:
-        lab.lb.run("sudo", "kill", "-KILL", victim)
+        lab.lb.run("sudo", "kill", "-KILL", str(victim))
         wait_for(
-            lambda: consul_template(lab), lambda pid: pid != victim, within=10, what="a new consul-template"
+            lab.haproxy.consul_template,
+            lambda pid: pid != victim,
+            within=10,
+            what="a new consul-template",
         )
         assert worker == lab.haproxy.worker()
         fleet.serve()

@@ -66,7 +66,7 @@ def _records(number: int, it: Operation | Fault) -> Iterator[Record]:
             yield Completion(int(it.end), number, it.result, it.value, index, it.error)
     else:
         yield Injection(it.injected, number, it.name, it.targets, it.restarts)
-        for stage, time in zip(list(Stage)[1:], (it.seen, it.healed, it.recovered), strict=True):
+        for stage, time in zip(list(Stage)[1:], (it.struck, it.seen, it.healed, it.recovered), strict=True):
             if time is not None:
                 yield Mark(time, number, stage)
 
