@@ -10,6 +10,7 @@ from typing import Any
 import consul
 import dns.message
 import dns.query
+import dns.rcode
 import dns.rdatatype
 import requests
 
@@ -134,7 +135,8 @@ class Agent:
     def resolve(self, service: str) -> set[Place]:
         """Return where each healthy instance is reached as DNS tells: SRV with its A records, over TCP.
 
-        Consul answers at most 3 records to plain UDP, so that counting by UDP would count wrongly.
+        Consul answers at most 3 records to plain UDP, so that counting by UDP would count wrongly. Raises
+        LookupError, as `addresses` does, when the answer is an error: one without instances is none.
         """
         return places(self._look_up(service, dns.rdatatype.SRV))
 
@@ -146,7 +148,10 @@ class Agent:
     def _look_up(self, service: str, kind: dns.rdatatype.RdataType) -> dns.message.Message:
         query = dns.message.make_query(f"{service}.service.consul", kind)
         within = self._topology.deadlines.command
-        return dns.query.tcp(query, "127.0.0.1", timeout=within, port=self._dns.port)
+        answer = dns.query.tcp(query, "127.0.0.1", timeout=within, port=self._dns.port)
+        if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
+            raise LookupError(f"{self.name}: DNS says {dns.rcode.to_text(answer.rcode())} of {service}")
+        return answer
 
 
 def places(answer: dns.message.Message) -> set[Place]:

@@ -70,6 +70,9 @@ def _services(lab: Lab) -> list[str]:
         healthy = node.agent.instances(echo)
         if healthy != expected:
             found.append(f"{node.name}: healthy {_ids(healthy)}, Docker runs {_ids(expected)}")
+    listed = lab.agents[0].agent.catalog(echo)
+    if listed != expected:
+        found.append(f"the catalog has {_ids(listed)}, Docker runs {_ids(expected)}")
     servers = lab.haproxy.servers()
     up = {name for name, server in servers.items() if server.up}
     # An empty list is never installed: without instances HAProxy keeps the last ones, all of them down.

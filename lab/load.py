@@ -24,7 +24,8 @@ class Load:
     """A run of `client` while the body of a `with` goes on; `summary` is its JSON afterwards.
 
     The client is bounded by its `--count` or else by `seconds`, and is stopped when the body ends. Its keys
-    and classes are described in tools/client/README.md. Raises LabError when it left no summary.
+    and classes are described in tools/client/README.md. Raises LabError when it left no summary, could not
+    tell, or ended before the body did.
     """
 
     def __init__(self, node: Node, target: str, *words: str, seconds: int) -> None:
@@ -32,7 +33,8 @@ class Load:
         self._node = node
         self._file = f"load-{uuid.uuid4().hex[:8]}"
         # A counted load ends by itself; every other one by the clock.
-        bound = "" if "--count" in words else f"--duration {seconds}"
+        self._counted = "--count" in words
+        bound = "" if self._counted else f"--duration {seconds}"
         options = f"--quiet --json {self._file}.json {bound}"
         inner = f'echo $$ > {self._file}.pid; exec client {options} "$@"'
         self._command = ("sh", "-c", inner, "client", *words, target)
@@ -54,10 +56,13 @@ class Load:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the client and read what it counted."""
+        if self.summary:
+            return
         if self._thread.is_alive():
             self._node.shell.run(f"kill -INT $(cat {self._file}.pid)")
-        if not self.summary:
-            self.finish()
+        elif not self._counted and not kind:
+            raise LabError(f"the load ended before the test did: {self.said}")
+        self.finish()
 
     def finish(self) -> dict[str, Any]:
         """Wait for the client's own end and return its summary."""
@@ -67,4 +72,6 @@ class Load:
             self.summary = json.loads(result.stdout)
         except ValueError as error:
             raise LabError(f"the load client left no summary: {self.said}") from error
+        if self.summary["verdict"] == "could_not_tell":
+            raise LabError(f"the load client could not tell: {'; '.join(self.summary['doubts'])}")
         return self.summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from lab.errors import LabError, NotRunError
 from lab.history import History
 from lab.hosts import Lab
 from lab.invariants import violations
-from lab.plugin.depth import DEPTHS
+from lab.plugin.depth import DEPTHS, depth
 from lab.proof import Proof
 from lab.report import WORDS, Entry, Outcome, document, save, slowest, table
 from lab.waiting import AWAY
+
+SOAK = DEPTHS.index("soak")
+ONLY_SOAK = "it takes long: ask for it by --depth=soak"
 
 
 class Waits(logging.Handler):
@@ -48,6 +51,15 @@ class Judge:
         self._lab: Lab | None = None
         self._left: list[str] = []
         self._waits = Waits()
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Say of what is only run as a soak that a full run has not run it: no promise is passed over."""
+        asked = self._config.getoption
+        if asked("--depth") != "full" or asked("keyword") or asked("markexpr"):
+            return
+        for item in items:
+            if depth(item) == SOAK:
+                self._entries[item.nodeid] = Entry(item.nodeid, _promise(item), not_run=ONLY_SOAK)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Open the entry of a test."""

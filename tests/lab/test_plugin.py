@@ -109,8 +109,19 @@ def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: 
     run(suite, SCENARIOS, f"--depth={depth}", "-p", "no:randomly")
 
     said = verdict(suite)
-    assert [test["test"][-1] for test in said["tests"]] == list(ran)
+    assert [test["test"][-1] for test in said["tests"] if not test["not_run"]] == list(ran)
     assert said["depth"].endswith(depth)
+
+
+def test_a_full_run_names_what_only_a_soak_runs(suite: pytest.Pytester) -> None:
+    """No promise is passed over in silence; a choice of tests by name says nothing of the others."""
+    run(suite, SCENARIOS, "--depth=full")
+    not_run = {it["promise"]: it["not_run"] for it in verdict(suite)["tests"] if it["outcome"] == "not run"}
+    run(suite, SCENARIOS, "--depth=full", "-k", "test_b")
+
+    assert list(not_run) == ["K1: Soak."]
+    assert "--depth=soak" in not_run["K1: Soak."]
+    assert [it["promise"] for it in verdict(suite)["tests"]] == ["D2: Standard."]
 
 
 def test_the_slow_ones_can_be_left_out(suite: pytest.Pytester) -> None:

@@ -110,8 +110,12 @@ def again(facts: Topology, options: argparse.Namespace) -> int:
     """Run the gate several times; print each number's spread, and which tests did not come out alike."""
 
     def once() -> Path:
+        verdict = ROOT / "runs/latest/verdict.json"
+        before = verdict.resolve()
         gate(facts, options)
-        return ROOT / "runs/latest/verdict.json"
+        if verdict.resolve() == before:
+            raise LabError("the run left no verdict")
+        return verdict
 
     return repeat(options.times, once)
 
