@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import threading
 import uuid
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from lab.hosts import Lab, Node
 RATE = 10.0  # of each stream of requests, a second
 KEYS = 2
 START = 5.0
+ROUNDS_AT_THE_END = 5  # requests one after another: those under way, two rounds, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
 NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect", "429 ")
@@ -45,16 +45,25 @@ class Stream:
 class KvLoad:
     """The load, while the body of a `with` goes on.
 
-    Writers and `?consistent` readers go through `agents`; each server is asked for `?stale` reads and whether
-    it leads. At the end every request that was begun has ended, and each key is written and read once more.
+    Writers and `?consistent` readers go through `agents`, in turn: who reads a key is not who writes it. Each
+    of `readers` reads every key as well, and each server is asked for `?stale` reads and whether it leads. At
+    the end every request that was begun has ended, and each key is written and read once more.
     """
 
-    def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
-        """Take the agents that the load goes through, in turn; `rate` is that of each stream."""
+    def __init__(
+        self,
+        lab: Lab,
+        history: History,
+        agents: Iterable[Node],
+        rate: float = RATE,
+        readers: Iterable[Node] = (),
+    ) -> None:
+        """Take the agents that the load goes through; `rate` is that of each stream, a second."""
         self.history = history
         self._agents = list(agents)
+        self._readers = list(readers)
         self._servers = lab.servers
-        self._urls = {node.name: node.url() for node in {*self._agents, *self._servers}}
+        self._urls = {node.name: node.url() for node in {*self._agents, *self._readers, *self._servers}}
         self._within = lab.topology.deadlines.operation
         self._pause = 1 / rate
         self.prefix = f"consul-demo/{uuid.uuid4().hex[:8]}"
@@ -75,9 +84,11 @@ class KvLoad:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and wait for what is under way. Raises LabError when the load itself failed."""
+        """Stop, and wait for what is under way. Raises LabError when the load failed, or did not end."""
         self._over.set()
-        self._thread.join(3 * self._within)
+        self._thread.join(ROUNDS_AT_THE_END * self._within)
+        if self._thread.is_alive() and not kind:
+            raise LabError("the load on Consul did not end: its last requests had no answer in time")
         if self._failed and not kind:
             raise LabError(f"the load on Consul failed: {self._failed!r}") from self._failed
 
@@ -94,16 +105,21 @@ class KvLoad:
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
-                for streams_of_round in (streams[:KEYS], streams[KEYS : 2 * KEYS]):
+                for streams_of_round in (streams[:KEYS], streams[KEYS : 2 * KEYS]):  # writers, then readers
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error
 
     def _clients(self) -> list[Stream]:
-        agents = itertools.cycle(node.name for node in self._agents)
+        names = [node.name for node in self._agents]
         keys = [f"{self.prefix}/{number}" for number in range(KEYS)]
-        return [Stream(action, next(agents), key) for action in (WRITE, READ) for key in keys]
+        own = [
+            Stream(action, names[(place + shift) % len(names)], key)
+            for shift, action in enumerate((WRITE, READ))
+            for place, key in enumerate(keys)
+        ]
+        return own + [Stream(READ, reader.name, key) for reader in self._readers for key in keys]
 
     def _views(self) -> list[Stream]:
         names = [node.name for node in self._servers]

@@ -14,7 +14,7 @@ from lab.checks import (
     lost_writes,
     one_leader_per_term,
     stale_reads_advance,
-    tally,
+    unavailability,
 )
 from lab.errors import LabError
 from lab.faults import Faults
@@ -37,31 +37,39 @@ def judge(proof: Proof, history: History) -> None:
         proof.judge(check(history))
 
 
-def outages(history: History, action: str, targets: Collection[str] = ()) -> list[float]:
+def outages(history: History, action: str, through: Collection[str] = ()) -> list[float]:
     """Return, for each fault of the history, the longest time in seconds without a good answer to `action`.
 
-    `targets` restricts it to what the agents of these names were asked. A gap is the fault's own when it
-    overlaps the time from its injection to its recovery. Raises LabError when no good answer came after that.
+    It is the time of the agent that was away longest, of those in `through` or else of all that were asked.
+    A gap is the fault's own when it overlaps the time from its injection to its recovery. Raises LabError
+    when an agent gave no good answer at the end, or to nothing after a fault.
     """
-    asked = [
-        it for it in history.operations() if it.action == action and (not targets or it.target in targets)
-    ]
-    found = [(gap.start, gap.end, gap.length / SECOND) for gap in gaps(asked) if not gap.open]
+    asked = [it for it in history.operations() if it.action == action]
+    agents = through or {it.target for it in asked}
+    lengths = [_outages([it for it in asked if it.target == agent], history, agent) for agent in agents]
+    return [max(of_one) for of_one in zip(*lengths, strict=True)]
+
+
+def _outages(asked: list[Operation], history: History, agent: str) -> list[float]:
+    """Return, for each fault, the longest time in seconds in which one agent gave no good answer."""
+    found = gaps(asked)
+    if not found or found.pop().length:  # the last one is open
+        raise LabError(f"{agent} gave no good answer at the end: nobody can tell how long it was away")
     lengths = []
     for fault in history.faults():
-        own = [it for start, end, it in found if start < (fault.recovered or end) and end > fault.injected]
+        own = [it for it in found if it.start < (fault.recovered or it.end) and it.end > fault.injected]
         if not own:
-            raise LabError(f"{fault.name}: no {action} succeeded after it")
-        lengths.append(max(own))
+            raise LabError(f"{fault.name}: {agent} gave no good answer after it")
+        lengths.append(max(it.length for it in own) / SECOND)
     return lengths
 
 
 def hold_outages(
     proof: Proof, history: History, limit: float, source: str, through: Collection[str] = ()
 ) -> None:
-    """Hold the longest time without a good write, and without a good `?consistent` read, to its limit.
+    """Hold the longest time in which an agent did no write, and no `?consistent` read, to its limit.
 
-    `through` restricts it to what the agents of these names were asked.
+    `through` names the agents, if not all that were asked.
     """
     where = f" through {', '.join(through)}" if through else ""
     for action in (WRITE, READ):
@@ -71,45 +79,65 @@ def hold_outages(
         proof.within(f"{action}s away{where}, longest", max(lengths), limit, source)
 
 
+def hold_availability(proof: Proof, history: History, limit: float, source: str) -> None:
+    """Hold the longest time without a good write, and without a good read, of each agent that was asked.
+
+    Unlike `hold_outages` it needs no fault: also what happened beside one counts.
+    """
+    for action in (WRITE, READ):
+        for agent in sorted({it.target for it in history.operations() if it.action == action}):
+            proof.judge(unavailability(history, action, limit, [agent]), source)
+
+
 @contextmanager
 def silence(lab: Lab, faults: Faults, silent: Node, proof: Proof) -> Iterator[None]:
     """Load the store while the body silences a server, and hold each way to it to its own limit afterwards.
 
-    The servers left answer again when they have a leader (N2). A client agent that used the silent server
-    leaves it when gossip has it as failed (N5): no connection is reset that would tell it earlier.
+    The servers left answer again when they have a leader (N2), and with raft_multiplier 1 tell nobody that
+    there is none (N4). A client agent that used the silent server leaves it when gossip has it as failed
+    (N5): no connection is reset that would tell it earlier. The silent server is asked, too: what it reads
+    must not be stale.
     """
     left, clients = [server for server in lab.servers if server is not silent], [lab.lb, lab.docker]
-    limits, history = lab.topology.deadlines, faults.history
-    with KvLoad(lab, history, left), KvLoad(lab, history, clients):
+    names, limits, history = [server.name for server in left], lab.topology.deadlines, faults.history
+    with KvLoad(lab, history, left, readers=[silent]), KvLoad(lab, history, clients):
         yield
-    hold_outages(proof, history, limits.election, "N2", [server.name for server in left])
+    hold_outages(proof, history, limits.election, "N2", names)
     hold_outages(proof, history, limits.members, "N5", [client.name for client in clients])
+    hold_leaderless(lab, proof, history, names)
 
 
-def leaderless_answers(history: History) -> int:
-    """Return how many requests were answered with "No cluster leader"."""
+def leaderless_answers(history: History, through: Collection[str] = ()) -> int:
+    """Return how many requests were answered with "No cluster leader", by the agents named or by all."""
     return sum(
-        count
-        for action in (WRITE, READ)
-        for error, count in tally(history, action).items()
-        if NO_LEADER in error
+        NO_LEADER in it.error
+        for it in history.operations()
+        if it.action in {WRITE, READ} and (not through or it.target in through)
     )
 
 
-def claims(history: History, server: str) -> list[Operation]:
-    """Return the answers in which a server said that it leads, in order."""
-    return [
-        it
-        for it in history.operations()
-        if it.action == LEADER and it.target == server and it.result is OK and it.value == LEADER
-    ]
+def hold_leaderless(lab: Lab, proof: Proof, history: History, through: Collection[str] = ()) -> None:
+    """With raft_multiplier 1, stand by that nobody is told "no leader" (N4).
+
+    An election is over then before `rpc_hold_timeout`, for which requests are held.
+    """
+    if lab.topology.consul.raft_multiplier == 1:
+        proof.within('answers "No cluster leader"', leaderless_answers(history, through), 0, "N4", "")
 
 
 def last_claim(history: History, server: str, fault: Fault) -> float:
-    """Return for how many seconds after a fault was seen a server still said that it leads, 0 for none."""
-    if fault.seen is None:
-        raise LabError(f"{fault.name} was never seen")
-    return max([0.0, *((it.end - fault.seen) / SECOND for it in claims(history, server))])
+    """Return for how many seconds after a fault had struck a server still said that it leads, 0 for none.
+
+    Raises LabError when the server was not asked whether it leads after that, or never answered.
+    """
+    if fault.struck is None:
+        raise LabError(f"{fault.name} has not struck")
+    answered = [
+        it for it in history.operations() if it.action == LEADER and it.target == server and it.result is OK
+    ]
+    if not any(it.start > fault.struck for it in answered):
+        raise LabError(f"after {fault.name} {server} did not say whether it leads")
+    return max([0.0, *((it.end - fault.struck) / SECOND for it in answered if it.value == LEADER)])
 
 
 def acknowledged(history: History, after: int, before: int) -> int:

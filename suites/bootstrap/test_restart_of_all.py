@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.checks import lost_writes, one_leader_per_term, unavailability
+from lab.checks import lost_writes, one_leader_per_term
 from lab.faults import Fault, Faults, Kill, Reboot, Terminate
-from lab.history import READ, WRITE, History
+from lab.history import History
 from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.marks import Marks
 from lab.proof import Proof
 from lab.start import agreed, seconds_until, start
+from lab.trial import hold_availability
 from lab.unit import Unit
 
 RECOVERY = "found peers.json file"  # what a server logs that takes its peers from there
@@ -72,7 +73,6 @@ def test_a_rolling_reboot_keeps_the_cluster(
                 pass
 
     assert agreed(lab)
-    proof.judge(unavailability(history, WRITE, limits.election), "N2")
-    proof.judge(unavailability(history, READ, limits.election), "N2")
+    hold_availability(proof, history, limits.election, "N2")
     proof.judge(one_leader_per_term(history))
     proof.judge(lost_writes(history))

@@ -4,15 +4,16 @@ import time
 
 import pytest
 
-from lab.checks import linearizable, lost_writes, one_leader_per_term, unavailability
+from lab.checks import linearizable, lost_writes, one_leader_per_term
 from lab.consul import Peer
 from lab.faults import Faults
-from lab.history import READ, WRITE, History
+from lab.history import History
 from lab.hosts import Lab
 from lab.kv import KvLoad
 from lab.proof import Proof
 from lab.spare import Spare
 from lab.start import await_departure, seconds_until
+from lab.trial import hold_availability
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -78,7 +79,6 @@ def test_a_server_is_replaced_under_load(lab: Lab, faults: Faults, history: Hist
                 Unit(old).start()
             proof.note("a vote, after it came back", await_vote(lab, old.name), "s")
         faults.await_recovery("the replacement of a server")
-    proof.judge(unavailability(history, WRITE, limits.election), "N2")
-    proof.judge(unavailability(history, READ, limits.election), "N2")
+    hold_availability(proof, history, limits.election, "N2")
     for check in (lost_writes, linearizable, one_leader_per_term):
         proof.judge(check(history))

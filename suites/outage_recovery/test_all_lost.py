@@ -101,7 +101,7 @@ def test_everything_lost_is_restored_from_a_snapshot(
             assert everything(lab.servers[0]) == before
             for server in lab.servers:
                 rejoin(lab, server)
-        begun = time.monotonic()
+            begun = time.monotonic()
         wait_for(
             lambda: violations(lab),
             until=lambda found: not found,

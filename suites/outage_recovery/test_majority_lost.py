@@ -73,9 +73,13 @@ def test_the_last_server_carries_on_with_all_it_had(
     assert reached
     assert not reached.items() - found.items()
     assert len(after) > len(before)
-    assert (
-        not {key: value for key, (value, _) in after.items() if key not in before}.items()
-        - read(lost[0], ledger.prefix, "stale").items()
+    later = {key: value for key, (value, _) in after.items() if key not in before}
+    # A follower applies the last entries when it hears of their commit, with the next heartbeat (N12).
+    wait_for(
+        lambda: later.items() - read(lost[0], ledger.prefix, "stale").items(),
+        until=lambda missing: not missing,
+        within=limits.answer,
+        what="all that was acknowledged since, on a fresh server",
     )
     lab.docker.agent.api.kv.delete(ledger.prefix, recurse=True)
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from lab.checks import one_leader_per_term, unavailability
+from lab.checks import one_leader_per_term
 from lab.faults import Faults, Terminate, Wipe
-from lab.history import WRITE
 from lab.hosts import Lab
 from lab.kv import KvLoad
 from lab.peers import FILE, PeersError, build, refuse
 from lab.proof import Proof
 from lab.recovery import Recovery, survey
 from lab.topology import Ports
+from lab.trial import hold_availability
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -201,7 +201,8 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     fresh = follower(lab)
     unit = Unit(fresh)
 
-    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Wipe(fresh)):
+    left = [server for server in lab.servers if server is not fresh]
+    with KvLoad(lab, faults.history, left), faults.under(Wipe(fresh)):
         unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
         wait_until_failed(lab.leader(), [fresh])
         since, begun = unit.now(), time.monotonic()
@@ -213,5 +214,5 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     leaders = one_leader_per_term(faults.history)
     proof.judge(leaders)
     assert leaders.numbers["changes"] == 0
-    proof.judge(unavailability(faults.history, WRITE, lab.topology.deadlines.answer), "our choice")
+    hold_availability(proof, faults.history, lab.topology.deadlines.answer, "our choice")
     assert not stored.lacking(fresh, "stale")
