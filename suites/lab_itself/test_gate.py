@@ -54,7 +54,9 @@ def run(lab: Lab, tmp_path: Path, power: Machines) -> Run:
         (tmp_path / "conftest.py").write_text(SHARED)
         (tmp_path / "test_inner.py").write_text(body)
         words = ["-p", "lab.plugin", f"--rootdir={ROOT}", f"--run-folder={tmp_path}/run", str(tmp_path)]
-        command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pytest.ini"), *words]
+        # Whoever started us in the background may have SIGINT ignored, which is handed down.
+        heeding = ["env", "--default-signal=INT"]
+        command = [*heeding, sys.executable, "-m", "pytest", "-c", str(ROOT / "pytest.ini"), *words]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
