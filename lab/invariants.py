@@ -46,21 +46,21 @@ def _cluster(lab: Lab) -> list[str]:
         alive = {name for name, status in node.agent.members().items() if status is Status.ALIVE}
         if alive != expected:
             found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
-    return found + _behind(lab) + clones(lab)
+    return found + _unlisted(lab) + clones(lab)
 
 
-def _behind(lab: Lab) -> list[str]:
-    """Return, in words, which servers have not applied what is committed: by DNS they would tell the past.
+def _unlisted(lab: Lab) -> list[str]:
+    """Return, in words, which agents do not name exactly the servers by DNS.
 
-    A server that starts again has nothing at all in its memory until it hears from the leader what of its log
-    is committed, which autopilot, asking each 2 s, may not see.
+    A server that starts again answers from an empty memory until it hears from the leader what of its log is
+    committed, which autopilot, asking each 2 s, may not see.
     """
-    committed = int(lab.leader().agent.raft()["commit_index"])
-    applied = {server.name: int(server.agent.raft()["applied_index"]) for server in lab.servers}
+    wanted = {server.address for server in lab.servers}
+    named = {node.name: node.agent.addresses("consul") for node in lab.agents}
     return [
-        f"{name} has applied {index} of {committed} entries"
-        for name, index in applied.items()
-        if index < committed
+        f"{name}: servers by DNS {sorted(found)}, wanted {sorted(wanted)}"
+        for name, found in named.items()
+        if found != wanted
     ]
 
 
