@@ -44,6 +44,10 @@ from tools.client.worker import Result
         (["-c", "3", "a..b:7000"], "a..b: "),
         (["-c", "3", "--source", "127.0.0.1-x", "127.0.0.1:7000"], "does not appear to be"),
         (["-c", "3", "--source", "127.0.0.9-127.0.0.1", "127.0.0.1:7000"], "is no range of at most"),
+        (["-c", "3", "--source", "0.0.0.0", "127.0.0.1:7000"], "0.0.0.0: no connection can come from"),
+        (["-c", "3", "--source", "::", "[::1]:7000"], "::: no connection can come from"),
+        (["-c", "3", "--source", "127.0.0.1,224.0.0.9", "127.0.0.1:7000"], "224.0.0.9: no connection"),
+        (["-c", "3", "--source", "255.255.255.255", "127.0.0.1:7000"], "255.255.255.255: no connection"),
         (["-c", "3", "--source", "192.0.2.1", "127.0.0.1:7000"], "give it to an interface first"),
         (["-c", "3", "--source", "::1", "127.0.0.1:7000"], "no address of the kind of 127.0.0.1"),
         (["-c", "900000", "--procs", "64", "127.0.0.1:7000"], "use --source with"),
@@ -113,11 +117,22 @@ def test_ports_at_rest_are_warned_of(port: int, monkeypatch: pytest.MonkeyPatch)
     assert "without net.ipv4.tcp_tw_reuse=1 or --source a long churn runs out of them" in report.warnings[0]
 
 
-def test_self_connect_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("words", "host"),
+    [
+        ((), "127.0.0.1"),
+        ((), "0.0.0.0"),
+        (("--source", "127.0.0.2"), "127.0.0.2"),
+        (("--source", "127.0.0.3,127.0.0.2"), "0.0.0.0"),
+        ((), "[::]"),
+        ((), "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_self_connect_is_refused(words: tuple[str, ...], host: str) -> None:
     """A port of the range from which the kernel gives sources is refused on this machine itself."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
 
-    code, _, messages = client("--churn", "--count", 10, f"127.0.0.1:{low}")
+    code, _, messages = client("--churn", "--count", 10, *words, f"{host}:{low}")
 
     assert code == 2
     assert f"ip_local_reserved_ports={low}" in messages

@@ -18,6 +18,7 @@ MOST_CONNECTIONS = 1_000_000
 MOST_PROCESSES = 64
 MOST_SOURCES = 1024
 NONE, SLOW, ALL = "none", "slow", "all"
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 _EPILOG = """\
 examples:
@@ -106,8 +107,15 @@ def _addresses(text: str) -> tuple[str, ...]:
         span = int(high) - int(low) + 1
         if low.version != high.version or not 0 < span <= MOST_SOURCES:
             raise argparse.ArgumentTypeError(f"{item!r} is no range of at most {MOST_SOURCES} addresses")
-        found += [str(low + step) for step in range(span)]
+        found += [_source(low + step) for step in range(span)]
     return tuple(found)
+
+
+def _source(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return the address as text when it is one of a single host."""
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+        raise argparse.ArgumentTypeError(f"{address}: no connection can come from such an address")
+    return str(address)
 
 
 def _named(text: str) -> tuple[str, str]:
