@@ -80,6 +80,48 @@ def test_signal_during_the_start(port: int) -> None:
     assert process.returncode == 2, output
 
 
+SIGNAL_BETWEEN_THE_FORKS = """
+import os, signal, sys
+from tools.client import crew
+from tools.client.options import parse
+from tools.client.report import to_text
+from tools.client.run import run
+from tools.client.stop import SIGNALS, Stop
+
+share = crew.share
+
+def interrupted(options, process):
+    if process == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+    return share(options, process)
+
+crew.share = interrupted
+stop = Stop()
+stop.heed(*SIGNALS)
+report = run(parse(sys.argv[1:]), stop, lambda _: None)
+print(to_text(report))
+sys.exit(report.seconds > 5)
+"""
+
+
+def test_signal_between_the_forks() -> None:
+    """A signal that comes when some processes of the run have started and others have not ends all of them.
+
+    They are told once: answers under way are awaited.
+    """
+    with b.Server(b.late(0.3)) as server:
+        words = ["-c", "9", "--procs", "3", "--duration", "8", f"127.0.0.1:{server.port}"]
+        done = subprocess.run(
+            [sys.executable, "-c", SIGNAL_BETWEEN_THE_FORKS, *words],
+            cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done
+    assert "ended early by SIGINT" in done.stdout
+    assert "local_error" not in done.stdout
+    assert done.stderr == ""
+
+
 def test_full_disk(port: int, tmp_path: Path) -> None:
     """Outputs that cannot be written are doubts, each by itself, and the summary is told all the same."""
     full = ("--history", "/dev/full", "--plot", "/dev/full")
