@@ -7,8 +7,10 @@ import io
 import re
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from itertools import accumulate, count
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -16,10 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.waiting import wait_for
 from tests.client import behaviours as b
 from tests.client.commands import client
 from tools.client.backends import Server, distribution, parse_statistics, read_statistics
-from tools.client.kernel import EvidenceError
+from tools.client.kernel import TELLING, EvidenceError, movement, read_counters
 from tools.client.live import Live
 from tools.client.options import Options
 from tools.client.plot import HEIGHT, TOP, WIDTH, svg
@@ -29,7 +32,6 @@ from tools.client.timeline import Row, Sample, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 STATISTICS = """\
 # pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,
@@ -86,6 +88,12 @@ class BrokenLater(Page):
         self.send_header("Content-Length", "1000")
         self.end_headers()
         self.wfile.write(b"# pxname")
+
+
+class BrokenOnce(BrokenLater):
+    """The same for a test of its own."""
+
+    looks = 0
 
 
 def test_sessions_of_each_backend(port: int) -> None:
@@ -186,6 +194,65 @@ def test_page_that_is_no_csv(text: str) -> None:
 def test_statistics_without_servers() -> None:
     """A page with the right columns and no server is no error."""
     assert parse_statistics("# pxname,svname,scur,stot,\n") == {}
+
+
+def test_failing_command_is_quoted() -> None:
+    """Why a command for counters failed is told in the last line of its messages."""
+    command = "sh -c 'echo hint >&2; echo lb: no such host >&2; exit 3'"
+    with pytest.raises(EvidenceError, match=r"^counters of lb: exit status 3: lb: no such host$"):
+        read_counters("lb", command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["sh -c 'sleep 60 & echo $$ >{pid}; wait'", "sh -c 'echo $$ >{pid}; exec >&- 2>&-; sleep 60'"],
+)
+def test_hanging_command_is_ended(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command for counters that does not end is ended, with all that it has started."""
+    monkeypatch.setattr("tools.client.kernel.COMMAND_LIMIT", 0.5)
+    pid = tmp_path / "pid"
+    with pytest.raises(EvidenceError, match="counters of lb: no end within"):
+        read_counters("lb", command.format(pid=pid))
+
+    wait_for(lambda: members(int(pid.read_text())), until=lambda found: not found, within=5)
+
+
+def members(group: int) -> list[str]:
+    """Return the processes of a group that run."""
+    stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+    return [stat[0] for stat in stats if stat[2] == str(group) and stat[0] != "Z"]
+
+
+@pytest.mark.parametrize("command", ["yes", "sh -c 'yes >&2'"])
+def test_endless_output_is_not_read(command: str) -> None:
+    """A command for counters that prints without end is given up at once."""
+    begun = time.monotonic()
+    with pytest.raises(EvidenceError, match="counters of lb: it prints more than"):
+        read_counters("lb", command)
+
+    assert time.monotonic() - begun < 5
+
+
+COUNTERS = dict.fromkeys(TELLING, 100)
+
+
+def test_counters_that_began_anew() -> None:
+    """A telling counter that went back has begun anew: how far it moved is not known."""
+    with pytest.raises(EvidenceError, match="the counters of lb began anew"):
+        movement("lb", COUNTERS, COUNTERS | {"Tcp.RetransSegs": 3})
+
+
+def test_failing_evidence_leaves_the_rest(port: int, tmp_path: Path) -> None:
+    """Each evidence that cannot be read after the run is a doubt of its own, and all others are told."""
+    once = f"sh -c 'cat /proc/net/snmp /proc/net/netstat; mkdir {tmp_path}/$0 || exit 4'"
+    good = "cat /proc/net/snmp /proc/net/netstat"
+    counters = (("a", f"{once} a"), ("b", good), ("c", f"{once} c"))
+    with serving(BrokenOnce) as url:
+        options = Options(b.HOST, port, churn=True, count=3, counters=counters, haproxy=url)
+        report = run(options, Stop(), lambda _: None)
+
+    assert list(report.counters) == ["client", "b"]
+    assert [doubt.partition(": ")[0] for doubt in report.doubts] == ["counters of a", "counters of c", url]
 
 
 def rows_of(*samples: Sample) -> list[Row]:

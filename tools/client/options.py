@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,6 +18,7 @@ LONGEST_RUN = 86400.0
 MOST_CONNECTIONS = 1_000_000
 MOST_PROCESSES = 64
 MOST_SOURCES = 1024
+OWN = "client"  # the name of the client's own counters
 NONE, SLOW, ALL = "none", "slow", "all"
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
@@ -120,9 +122,15 @@ def _source(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 def _named(text: str) -> tuple[str, str]:
     """Return name and command of NAME=COMMAND."""
-    name, equals, command = text.partition("=")
-    if not (name and equals and command):
+    name, _, command = text.partition("=")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    if not (name and words):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND")
+    if name == OWN:
+        raise argparse.ArgumentTypeError(f"{OWN} is the name of the client's own counters: use another one")
     return name, command
 
 
@@ -224,6 +232,9 @@ def parse(arguments: list[str] | None = None) -> Options:
         raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
     if (options.rate or options.count) and not options.churn:
         raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
+    names = [name for name, _ in options.counters]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"--counters: {twice[0]} is given twice: use another name")
     for name in ("concurrency", "count"):
         if 0 < (number := getattr(options, name)) < options.procs:
             raise UsageError(f"--{name} {number} cannot be shared among --procs {options.procs}")

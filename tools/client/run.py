@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import backends, history, kernel, limits
 from .crew import Crew
 from .kernel import EvidenceError
-from .options import Options, UsageError
+from .options import OWN, Options, UsageError
 from .plot import svg
 from .report import Report, doubts
 from .timeline import Row, Sample, Timeline
@@ -18,7 +19,7 @@ from .wire import resolve
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .backends import Server
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .wire import Target
 
 Counters = dict[str, dict[str, int]]
-OWN = "client"
 
 
 def prepare(options: Options) -> Target:
@@ -101,8 +101,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _counters(options: Options) -> Counters:
+    """Return all counters before the run, the client's own last, because to read the others moves them."""
     others = {name: kernel.read_counters(name, command) for name, command in options.counters}
-    return {OWN: kernel.read_own_counters(), **others}
+    return {**others, OWN: kernel.read_own_counters()}
 
 
 def _statistics(options: Options) -> dict[str, Server]:
@@ -110,11 +111,24 @@ def _statistics(options: Options) -> dict[str, Server]:
 
 
 def _add_evidence(report: Report, counters: Counters, statistics: dict[str, Server]) -> None:
-    """Read the counters again, before the held connections are closed, and enter what has moved."""
-    try:
-        after = _counters(report.options)
-        report.counters = {name: kernel.deltas(counters[name], after[name]) for name in after}
+    """Read the counters again, before the held connections are closed, and enter what has moved.
+
+    The client's own come first. Each that cannot be read is a doubt and leaves the others alone.
+    """
+    with _doubting(report):
+        report.counters[OWN] = kernel.movement(OWN, counters[OWN], kernel.read_own_counters())
+    for name, command in report.options.counters:
+        with _doubting(report):
+            report.counters[name] = kernel.movement(name, counters[name], kernel.read_counters(name, command))
+    with _doubting(report):
         report.backends = backends.distribution(statistics, _statistics(report.options))
+
+
+@contextmanager
+def _doubting(report: Report) -> Iterator[None]:
+    """Make evidence that is missing a doubt of the report."""
+    try:
+        yield
     except EvidenceError as error:
         report.doubts.append(str(error))
 
