@@ -138,6 +138,39 @@ def test_full_disk(port: int, tmp_path: Path) -> None:
     assert all(f"could not tell: {doubt}" in output for doubt in doubts)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--json", "x", "--history", "./x"),
+        ("--json", "sub/../x", "--plot", "x"),
+        ("--history", "link", "--plot", "there"),
+        ("--history", "hard", "--plot", "there"),
+        ("--history", "x", "--json", "x.1", "--procs", 2),
+    ],
+)
+def test_one_file_for_two_outputs(tmp_path: Path, words: tuple[object, ...]) -> None:
+    """Two outputs to the same file are refused before the start, and what it holds stays."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "there").write_text("kept")
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "hard").hardlink_to(tmp_path / "there")
+    placed = [tmp_path / word if str(word)[0] not in "-2" else word for word in words]
+
+    code, _, messages = client("--churn", "--count", 5, *placed, f"127.0.0.1:{b.closed_port()}")
+
+    assert code == 2
+    assert "are the same file" in messages
+    assert (tmp_path / "there").read_text() == "kept"
+
+
+def test_one_device_for_two_outputs(port: int) -> None:
+    """A device may take several outputs."""
+    nowhere = ("--json", "/dev/null", "--history", "/dev/null", "--plot", "/dev/null")
+    code, _, _ = client("--churn", "--count", 5, *nowhere, f"127.0.0.1:{port}")
+
+    assert code == 0
+
+
 def test_full_disk_for_the_summary(port: int) -> None:
     """Where the JSON summary finds no place, the lines for people still tell all."""
     code, output, _ = client("--churn", "--count", 20, "--json", "/dev/full", f"127.0.0.1:{port}")
@@ -155,7 +188,10 @@ def test_full_disk_for_the_summary(port: int) -> None:
         ("--churn --count 5 127.0.0.1:{port} 2>/dev/full", 0, ""),
         ("--churn --count 5 127.0.0.1:{port} >/dev/full 2>/dev/full", 2, ""),
         ("--churn --count 5 127.0.0.1:{port} 2>&-", 0, ""),
-        ("--churn --count 5 127.0.0.1:{port} --stream >&-", 0, ""),
+        ("--churn --count 5 127.0.0.1:{port} --stream >&-", 2, "standard output: "),
+        ("--churn --count 5 127.0.0.1:{port} >&-", 2, "standard output: Bad file descriptor"),
+        ("-h >&-", 2, "standard output: Bad file descriptor"),
+        ("-c 5 127.0.0.1:{closed} >&- 2>&-", 1, ""),
         ("-c 5 127.0.0.1:{closed} >/dev/full", 1, "standard output: No space left on device"),
         ("-c x 127.0.0.1:{port} 2>/dev/full", 2, ""),
         ("-h >/dev/full", 2, "standard output: No space left on device"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import stat
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -36,10 +38,34 @@ def prepare(options: Options) -> Target:
     limits.check_self_connect(target)
     limits.check_ports(options, target)
     limits.raise_descriptors(options)
+    _check_files(options)
     for path in (options.json, options.history, options.plot):
         if path:
             _write(path, "")
     return target
+
+
+def _check_files(options: Options) -> None:
+    """Refuse one file for two outputs, which would write over each other. Raises UsageError."""
+    parts = range(options.procs if options.procs > 1 else 0)
+    outputs = [("--json", options.json), ("--history", options.history), ("--plot", options.plot)]
+    outputs += [
+        ("a part of --history", options.history and history.part(options.history, it)) for it in parts
+    ]
+    seen: dict[object, str] = {}
+    for name, path in outputs:
+        identity = path and _identity(path)
+        if identity and (other := seen.setdefault(identity, name)) != name:
+            raise UsageError(f"{path}: {other} and {name} are the same file: give each its own")
+
+
+def _identity(path: Path) -> object:
+    """Return what tells the file at `path` from others; None for a device, which takes several outputs."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
