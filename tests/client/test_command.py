@@ -64,6 +64,8 @@ from tools.client.worker import Result
         (["-c", "3", "--counters", "lb=echo hello", "127.0.0.1:7000"], "did it print /proc/net/snmp and"),
         (["-c", "3", "--counters", "lb=cat /proc/net/snmp", "127.0.0.1:7000"], "no TcpExt.ListenDrops"),
         (["-c", "3", "--counters", "lb=no-such-command", "127.0.0.1:7000"], "No such file"),
+        (["-c", "3", "--haproxy", "", "127.0.0.1:7000"], "'' is not http://"),
+        (["-c", "3", "--haproxy", "lb:9000", "127.0.0.1:7000"], "'lb:9000' is not http://"),
         (["-c", "3", "--haproxy", "http://127.0.0.1:1/;csv", "127.0.0.1:7000"], "refused"),
         (["-c", "3", "--json", "/no/such/place", "127.0.0.1:7000"], "/no/such/place: No such file"),
     ],
@@ -98,6 +100,18 @@ def test_descriptors_are_checked() -> None:
     assert "the hard limit is 1024: use --procs 3, or" in refused.stderr
     assert tried.returncode == 1
     assert "refused 2500;" in tried.stdout
+
+
+def test_opens_of_held_connections_are_among_them(port: int) -> None:
+    """Connections that are held need no descriptors beside their own while they are opened."""
+    words = f"-c 150 --concurrency 1000 --duration 0.5 127.0.0.1:{port}"
+    script = f"ulimit -n 256; exec {sys.executable} -m tools.client -q {words}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+    assert done.returncode == 0, done
+    assert "held 150 of 150" in done.stdout
 
 
 def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:

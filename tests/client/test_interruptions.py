@@ -145,16 +145,16 @@ def test_full_disk(port: int, tmp_path: Path) -> None:
         ("--json", "sub/../x", "--plot", "x"),
         ("--history", "link", "--plot", "there"),
         ("--history", "hard", "--plot", "there"),
-        ("--history", "x", "--json", "x.1", "--procs", 2),
+        ("--history", "x", "--json", "x.1", "--procs", "2"),
     ],
 )
-def test_one_file_for_two_outputs(tmp_path: Path, words: tuple[object, ...]) -> None:
+def test_one_file_for_two_outputs(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Two outputs to the same file are refused before the start, and what it holds stays."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "there").write_text("kept")
     (tmp_path / "link").symlink_to("there")
     (tmp_path / "hard").hardlink_to(tmp_path / "there")
-    placed = [tmp_path / word if str(word)[0] not in "-2" else word for word in words]
+    placed = [tmp_path / word if word[0] not in "-2" else word for word in words]
 
     code, _, messages = client("--churn", "--count", 5, *placed, f"127.0.0.1:{b.closed_port()}")
 

@@ -24,16 +24,20 @@ _ANY_TARGET, _LOOPBACK_ONLY = "1", "2"
 
 
 def raise_descriptors(options: Options) -> None:
-    """Allow this process and its children the descriptors they need. Raises UsageError when it cannot."""
+    """Allow this process and its children the descriptors they need. Raises UsageError when it cannot.
+
+    Held connections that are being opened are among those to hold: only a churn needs more.
+    """
     held = -(-options.connections // options.procs)
-    needed = held + -(-options.concurrency // options.procs) + SPARE_DESCRIPTORS
+    needed = held + -(-options.concurrency * options.churn // options.procs) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         room = hard - (needed - held)
         remedy = f"--procs {-(-options.connections // room)}" if room > 0 else "a smaller --concurrency"
+        use = f"use {remedy}, or " if room > 0 or options.churn else ""
         raise UsageError(
-            f"{needed} descriptors a process are needed, the hard limit is {hard}: use {remedy}, or raise "
-            "the limit (ulimit -Hn, LimitNOFILE=)"
+            f"{needed} descriptors a process are needed, the hard limit is {hard}: {use}raise the limit "
+            "(ulimit -Hn, LimitNOFILE=)"
         )
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

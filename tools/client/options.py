@@ -120,6 +120,13 @@ def _source(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return str(address)
 
 
+def _page(text: str) -> str:
+    """Return the address of a web page."""
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://HOST:PORT/PATH")
+    return text
+
+
 def _named(text: str) -> tuple[str, str]:
     """Return name and command of NAME=COMMAND."""
     name, _, command = text.partition("=")
@@ -206,7 +213,13 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="prints /proc/net/snmp and netstat of another host of the path; run before and after",
     )
-    add("--haproxy", metavar="URL", default="", help="HAProxy's CSV page: which backend served how many")
+    add(
+        "--haproxy",
+        metavar="URL",
+        type=_page,
+        default=argparse.SUPPRESS,  # a default that is text would be judged, too
+        help="HAProxy's CSV page: which backend served how many",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
