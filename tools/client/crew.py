@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from .holder import Held
 from .stop import SIGNALS, Stop
 from .timeline import Sample
 from .worker import Result, Worker, share
@@ -32,12 +33,14 @@ class Crew:
     def __init__(self, options: Options, target: Target, run: int, stop: Stop) -> None:
         """Start `options.procs` processes, which begin at once."""
         self._stop = stop
+        self._shares: list[int] = []
         self._pipes: list[Connection] = []
         self._processes: list[ForkProcess] = []
         with _held_back(SIGNALS):  # what comes meanwhile is passed on as soon as all have started
             for process in range(options.procs):
-                hire = partial(Worker, share(options, process), target, run, process, stop)
-                self._start(hire)
+                part = share(options, process)
+                self._shares.append(part.connections)
+                self._start(partial(Worker, part, target, run, process, stop))
             self._handlers: dict[signal.Signals, Any] = {
                 number: signal.signal(number, self._pass_on) for number in SIGNALS
             }
@@ -65,7 +68,7 @@ class Crew:
                     continue
                 del waiting[process]
                 samples.leave(process)
-                results.add(message or _missing(process))
+                results.add(message if isinstance(message, Result) else self._missing(process, message))
         return results
 
     def close(self) -> None:
@@ -77,6 +80,12 @@ class Crew:
         for process in self._processes:
             process.join(PATIENCE)
             process.kill()
+
+    def _missing(self, process: int, error: OSError | None) -> Result:
+        """Return the result of a process that brought none home, because of `error` if it could say so."""
+        trouble = str(error) if error else f"process {process} died: nobody knows what it did"
+        held = self._shares[process]
+        return Result(held=Held(wanted=held), troubles=[trouble], unknown=held)
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """Pass a request to stop on to the processes."""
@@ -123,15 +132,11 @@ def _held_back(numbers: Collection[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result or None
+def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result, an OSError or None
     try:
         return pipe.recv()
     except EOFError:
         return None
-
-
-def _missing(process: int) -> Result:
-    return Result(troubles=[f"process {process} died: nobody knows what it did"])
 
 
 def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: list[Connection]) -> None:
@@ -148,7 +153,7 @@ def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: l
         try:
             worker = hire()
         except OSError as error:
-            pipe.send(Result(troubles=[str(error)]))
+            pipe.send(error)
         else:
             pipe.send(worker.run(pipe.send))
         pipe.recv()

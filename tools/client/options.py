@@ -98,7 +98,7 @@ def _target(text: str) -> tuple[str, int]:
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    """Return the addresses in A,B,C; FIRST-LAST stands for a whole range."""
+    """Return the addresses in A,B,C, each once; FIRST-LAST stands for a whole range."""
     found: list[str] = []
     for item in text.split(","):
         first, dash, last = item.partition("-")
@@ -110,7 +110,7 @@ def _addresses(text: str) -> tuple[str, ...]:
         if low.version != high.version or not 0 < span <= MOST_SOURCES:
             raise argparse.ArgumentTypeError(f"{item!r} is no range of at most {MOST_SOURCES} addresses")
         found += [_source(low + step) for step in range(span)]
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _source(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

@@ -15,7 +15,7 @@ from .crew import Crew
 from .kernel import EvidenceError
 from .options import OWN, Options, UsageError
 from .plot import svg
-from .report import Report, doubts
+from .report import Report, doubts, shortfall
 from .timeline import Row, Sample, Timeline
 from .wire import resolve
 from .worker import Worker
@@ -90,6 +90,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     result = worker.run(tell)
     seconds = time.monotonic() - started
     report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
+    report.warnings += shortfall(options, result)
     report.timeline, report.steady = timeline.rows, timeline.steady()
     _add_evidence(report, *before)
     worker.close()
