@@ -122,11 +122,12 @@ def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
         run(Options(b.HOST, b.closed_port(), churn=True, rate=2000.0), Stop(), lambda _: None)
 
 
-def test_backlog_is_reckoned_with(port: int) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_backlog_is_reckoned_with(port: int, host: str) -> None:
     """More opens at once than a server of this machine may queue are warned of, with the setting to raise."""
     backlog = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
 
-    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"127.0.0.1:{port}")
+    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"{host}:{port}")
 
     assert code == 0
     assert f"warning: --concurrency {backlog + 1} is more than net.core.somaxconn {backlog}" in messages
