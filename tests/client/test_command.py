@@ -44,12 +44,28 @@ from tools.client.worker import Result
         (["-c", "3", "a..b:7000"], "a..b: "),
         (["-c", "3", "--source", "127.0.0.1-x", "127.0.0.1:7000"], "does not appear to be"),
         (["-c", "3", "--source", "127.0.0.9-127.0.0.1", "127.0.0.1:7000"], "is no range of at most"),
+        (["-c", "3", "--source", "0.0.0.0", "127.0.0.1:7000"], "0.0.0.0: no connection can come from"),
+        (["-c", "3", "--source", "::", "[::1]:7000"], "::: no connection can come from"),
+        (["-c", "3", "--source", "127.0.0.1,224.0.0.9", "127.0.0.1:7000"], "224.0.0.9: no connection"),
+        (["-c", "3", "--source", "255.255.255.255", "127.0.0.1:7000"], "255.255.255.255: no connection"),
         (["-c", "3", "--source", "192.0.2.1", "127.0.0.1:7000"], "give it to an interface first"),
         (["-c", "3", "--source", "::1", "127.0.0.1:7000"], "no address of the kind of 127.0.0.1"),
         (["-c", "900000", "--procs", "64", "127.0.0.1:7000"], "use --source with"),
         (["-c", "3", "--counters", "lb", "127.0.0.1:7000"], "is not NAME=COMMAND"),
-        (["-c", "3", "--counters", "lb=false", "127.0.0.1:7000"], "counters of lb: "),
-        (["-c", "3", "--counters", "lb=echo hello", "127.0.0.1:7000"], "counters of lb: "),
+        (["-c", "3", "--counters", "lb= ", "127.0.0.1:7000"], "is not NAME=COMMAND"),
+        (["-c", "3", "--counters", "lb=echo 'x", "127.0.0.1:7000"], "No closing quotation"),
+        (
+            ["-c", "3", "--counters", "client=true", "127.0.0.1:7000"],
+            "client is the name of the client's own",
+        ),
+        (["-c", "3", "--counters", "a=true", "--counters", "a=false", "127.0.0.1:7000"], "a is given twice"),
+        (["-c", "3", "--counters", "lb=false", "127.0.0.1:7000"], "counters of lb: exit status 1"),
+        (["-c", "3", "--counters", "lb=true", "127.0.0.1:7000"], "did it print /proc/net/snmp and"),
+        (["-c", "3", "--counters", "lb=echo hello", "127.0.0.1:7000"], "did it print /proc/net/snmp and"),
+        (["-c", "3", "--counters", "lb=cat /proc/net/snmp", "127.0.0.1:7000"], "no TcpExt.ListenDrops"),
+        (["-c", "3", "--counters", "lb=no-such-command", "127.0.0.1:7000"], "No such file"),
+        (["-c", "3", "--haproxy", "", "127.0.0.1:7000"], "'' is not http://"),
+        (["-c", "3", "--haproxy", "lb:9000", "127.0.0.1:7000"], "'lb:9000' is not http://"),
         (["-c", "3", "--haproxy", "http://127.0.0.1:1/;csv", "127.0.0.1:7000"], "refused"),
         (["-c", "3", "--json", "/no/such/place", "127.0.0.1:7000"], "/no/such/place: No such file"),
     ],
@@ -86,6 +102,18 @@ def test_descriptors_are_checked() -> None:
     assert "refused 2500;" in tried.stdout
 
 
+def test_opens_of_held_connections_are_among_them(port: int) -> None:
+    """Connections that are held need no descriptors beside their own while they are opened."""
+    words = f"-c 150 --concurrency 1000 --duration 0.5 127.0.0.1:{port}"
+    script = f"ulimit -n 256; exec {sys.executable} -m tools.client -q {words}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+    assert done.returncode == 0, done
+    assert "held 150 of 150" in done.stdout
+
+
 def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paced churn that would run out of ports is refused where the kernel does not use them again."""
     monkeypatch.setattr("tools.client.limits._reuses_ports", lambda _: False)
@@ -94,11 +122,12 @@ def test_time_wait_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
         run(Options(b.HOST, b.closed_port(), churn=True, rate=2000.0), Stop(), lambda _: None)
 
 
-def test_backlog_is_reckoned_with(port: int) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_backlog_is_reckoned_with(port: int, host: str) -> None:
     """More opens at once than a server of this machine may queue are warned of, with the setting to raise."""
     backlog = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
 
-    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"127.0.0.1:{port}")
+    code, _, messages = client("--churn", "--count", 10, "--concurrency", backlog + 1, f"{host}:{port}")
 
     assert code == 0
     assert f"warning: --concurrency {backlog + 1} is more than net.core.somaxconn {backlog}" in messages
@@ -113,11 +142,22 @@ def test_ports_at_rest_are_warned_of(port: int, monkeypatch: pytest.MonkeyPatch)
     assert "without net.ipv4.tcp_tw_reuse=1 or --source a long churn runs out of them" in report.warnings[0]
 
 
-def test_self_connect_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("words", "host"),
+    [
+        ((), "127.0.0.1"),
+        ((), "0.0.0.0"),
+        (("--source", "127.0.0.2"), "127.0.0.2"),
+        (("--source", "127.0.0.3,127.0.0.2"), "0.0.0.0"),
+        ((), "[::]"),
+        ((), "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_self_connect_is_refused(words: tuple[str, ...], host: str) -> None:
     """A port of the range from which the kernel gives sources is refused on this machine itself."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
 
-    code, _, messages = client("--churn", "--count", 10, f"127.0.0.1:{low}")
+    code, _, messages = client("--churn", "--count", 10, *words, f"{host}:{low}")
 
     assert code == 2
     assert f"ip_local_reserved_ports={low}" in messages

@@ -80,6 +80,48 @@ def test_signal_during_the_start(port: int) -> None:
     assert process.returncode == 2, output
 
 
+SIGNAL_BETWEEN_THE_FORKS = """
+import os, signal, sys
+from tools.client import crew
+from tools.client.options import parse
+from tools.client.report import to_text
+from tools.client.run import run
+from tools.client.stop import SIGNALS, Stop
+
+share = crew.share
+
+def interrupted(options, process):
+    if process == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+    return share(options, process)
+
+crew.share = interrupted
+stop = Stop()
+stop.heed(*SIGNALS)
+report = run(parse(sys.argv[1:]), stop, lambda _: None)
+print(to_text(report))
+sys.exit(report.seconds > 5)
+"""
+
+
+def test_signal_between_the_forks() -> None:
+    """A signal that comes when some processes of the run have started and others have not ends all of them.
+
+    They are told once: answers under way are awaited.
+    """
+    with b.Server(b.late(0.3)) as server:
+        words = ["-c", "9", "--procs", "3", "--duration", "8", f"127.0.0.1:{server.port}"]
+        done = subprocess.run(
+            [sys.executable, "-c", SIGNAL_BETWEEN_THE_FORKS, *words],
+            cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done
+    assert "ended early by SIGINT" in done.stdout
+    assert "local_error" not in done.stdout
+    assert done.stderr == ""
+
+
 def test_full_disk(port: int, tmp_path: Path) -> None:
     """Outputs that cannot be written are doubts, each by itself, and the summary is told all the same."""
     full = ("--history", "/dev/full", "--plot", "/dev/full")
@@ -94,6 +136,39 @@ def test_full_disk(port: int, tmp_path: Path) -> None:
         "/dev/full: No space left on device",
     ]
     assert all(f"could not tell: {doubt}" in output for doubt in doubts)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--json", "x", "--history", "./x"),
+        ("--json", "sub/../x", "--plot", "x"),
+        ("--history", "link", "--plot", "there"),
+        ("--history", "hard", "--plot", "there"),
+        ("--history", "x", "--json", "x.1", "--procs", "2"),
+    ],
+)
+def test_one_file_for_two_outputs(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Two outputs to the same file are refused before the start, and what it holds stays."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "there").write_text("kept")
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "hard").hardlink_to(tmp_path / "there")
+    placed = [tmp_path / word if word[0] not in "-2" else word for word in words]
+
+    code, _, messages = client("--churn", "--count", 5, *placed, f"127.0.0.1:{b.closed_port()}")
+
+    assert code == 2
+    assert "are the same file" in messages
+    assert (tmp_path / "there").read_text() == "kept"
+
+
+def test_one_device_for_two_outputs(port: int) -> None:
+    """A device may take several outputs."""
+    nowhere = ("--json", "/dev/null", "--history", "/dev/null", "--plot", "/dev/null")
+    code, _, _ = client("--churn", "--count", 5, *nowhere, f"127.0.0.1:{port}")
+
+    assert code == 0
 
 
 def test_full_disk_for_the_summary(port: int) -> None:
@@ -113,7 +188,10 @@ def test_full_disk_for_the_summary(port: int) -> None:
         ("--churn --count 5 127.0.0.1:{port} 2>/dev/full", 0, ""),
         ("--churn --count 5 127.0.0.1:{port} >/dev/full 2>/dev/full", 2, ""),
         ("--churn --count 5 127.0.0.1:{port} 2>&-", 0, ""),
-        ("--churn --count 5 127.0.0.1:{port} --stream >&-", 0, ""),
+        ("--churn --count 5 127.0.0.1:{port} --stream >&-", 2, "standard output: "),
+        ("--churn --count 5 127.0.0.1:{port} >&-", 2, "standard output: Bad file descriptor"),
+        ("-h >&-", 2, "standard output: Bad file descriptor"),
+        ("-c 5 127.0.0.1:{closed} >&- 2>&-", 1, ""),
         ("-c 5 127.0.0.1:{closed} >/dev/full", 1, "standard output: No space left on device"),
         ("-c x 127.0.0.1:{port} 2>/dev/full", 2, ""),
         ("-h >/dev/full", 2, "standard output: No space left on device"),

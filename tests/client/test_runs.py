@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hdrh.histogram import HdrHistogram
 
 from lab.waiting import wait_for
@@ -19,7 +20,7 @@ from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
 from tools.client.accounts import Outcome
 from tools.client.kernel import TELLING
-from tools.client.options import Options
+from tools.client.options import Options, parse
 from tools.client.report import to_text
 from tools.client.run import run
 from tools.client.stop import Stop
@@ -100,6 +101,28 @@ def test_sources_take_turns() -> None:
 
     assert report.result.accounts.total == 10
     assert Counter(server.peers) == {"127.0.0.2": 5, "127.0.0.3": 5}
+
+
+def test_a_source_given_twice_counts_once() -> None:
+    """An address that is given twice is one source."""
+    assert parse(["-c", "1", "--source", "::2,::1-::3,0::2", "[::1]:1"]).source == ("::2", "::1", "::3")
+
+
+def test_share_of_a_dead_process(tmp_path: Path) -> None:
+    """What a dead process was to hold stays wanted, and nothing is said of time that was up."""
+    out = tmp_path / "out.json"
+    with b.Server(b.echo) as server:
+        process = start("-c", 5, "--procs", 2, "--duration", 2, "--json", out, f"127.0.0.1:{server.port}")
+        wait_for(lambda: len(server.peers), until=lambda seen: seen == 5, within=10)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        output, messages = process.communicate(timeout=LIMIT)
+    summary = json.loads(out.read_text())
+
+    assert process.returncode == 2, output + messages
+    assert summary["held"]["wanted"] == 5
+    assert summary["held"]["opened"] == 2
+    assert summary["doubts"] == ["process 0 died: nobody knows what it did"]
 
 
 def test_dead_process(tmp_path: Path) -> None:
@@ -184,6 +207,38 @@ def test_pings_keep_their_pace(port: int) -> None:
     report = run(Options(b.HOST, port, connections=4, interval=0.1, duration=1.0), Stop(), lambda _: None)
 
     assert 4 * (1 + 7) <= report.result.held.pings_sent <= 4 * (1 + 10)
+
+
+@pytest.mark.parametrize("procs", [1, 2])
+def test_opens_that_fall_short_are_told(procs: int) -> None:
+    """Opens that were due and not begun, because others were still under way, are counted and warned of."""
+    with b.Server(b.late(0.2)) as server:
+        options = Options(
+            b.HOST, server.port, churn=True, rate=100.0, duration=1.0, concurrency=4, procs=procs
+        )
+        report = run(options, Stop(), lambda _: None)
+    churn = report.to_json()["churn"]
+
+    assert churn["due"] in (98, 99, 100)
+    assert 16 <= churn["begun"] == report.result.accounts.total <= 24
+    missing = churn["due"] - churn["begun"]
+    assert len(report.warnings) == 1
+    assert report.warnings[0].startswith(f"{missing} of {churn['due']} opens that were due were not begun: ")
+    assert "--concurrency 4 was reached" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "load", [{"rate": 100.0, "duration": 0.5}, {"rate": 200.0, "count": 40}, {"count": 40}]
+)
+def test_opens_that_keep_their_pace(port: int, load: dict[str, Any]) -> None:
+    """Where all opens that were due have begun nothing is warned of."""
+    report = run(Options(b.HOST, port, churn=True, **load), Stop(), lambda _: None)
+
+    assert report.to_json()["churn"] == {
+        "due": report.result.accounts.total,
+        "begun": report.result.accounts.total,
+    }
+    assert report.warnings == []
 
 
 def test_late_pings_are_told(port: int) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def main(stop: Stop, arguments: list[str] | None = None) -> int:
     """Follow the command line; return the exit code. `stop` is what ends a run early."""
-    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # closed before the start
+    sys.stdout, sys.stderr = sys.stdout or _closed(), sys.stderr or _nowhere()  # closed before the start
     code = _follow(stop, arguments)
     try:
         sys.stderr.flush()
@@ -100,3 +100,8 @@ def _complain(message: str) -> None:
 
 def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="ascii")
+
+
+def _closed() -> TextIO:
+    """Return an output to which nothing can be written, as to the closed one in whose place it is."""
+    return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="ascii")

@@ -10,13 +10,15 @@ from functools import partial
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from .holder import Held
 from .stop import SIGNALS, Stop
 from .timeline import Sample
 from .worker import Result, Worker, share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkProcess
 
     from .options import Options
     from .wire import Target
@@ -31,60 +33,66 @@ class Crew:
     def __init__(self, options: Options, target: Target, run: int, stop: Stop) -> None:
         """Start `options.procs` processes, which begin at once."""
         self._stop = stop
+        self._shares: list[int] = []
         self._pipes: list[Connection] = []
-        self._processes = []
-        for process in range(options.procs):
-            here, there = _FORK.Pipe()
-            hire = partial(Worker, share(options, process), target, run, process, stop)
-            arguments = (hire, stop, there, [*self._pipes, here])
-            child = _FORK.Process(target=_work, args=arguments, daemon=True)
-            child.start()
-            there.close()
-            self._pipes.append(here)
-            self._processes.append(child)
+        self._processes: list[ForkProcess] = []
+        with _held_back(SIGNALS):  # what comes meanwhile is passed on as soon as all have started
+            for process in range(options.procs):
+                part = share(options, process)
+                self._shares.append(part.connections)
+                self._start(partial(Worker, part, target, run, process, stop))
+            self._handlers: dict[signal.Signals, Any] = {
+                number: signal.signal(number, self._pass_on) for number in SIGNALS
+            }
+
+    def _start(self, hire: Callable[[], Worker]) -> None:
+        here, there = _FORK.Pipe()
+        arguments = (hire, self._stop, there, [*self._pipes, here])
+        child = _FORK.Process(target=_work, args=arguments, daemon=True)
+        child.start()
+        there.close()
+        self._pipes.append(here)
+        self._processes.append(child)
 
     def run(self, tell: Callable[[Sample], None]) -> Result:
         """Wait for all; tell a sample a second, added up; return the results added up."""
         results = Result()
         samples = _Samples(tell, len(self._pipes))
-        with self._pass_on_signals():
-            waiting = dict(enumerate(self._pipes))
-            while waiting:
-                ready = wait(waiting.values())
-                for process in [process for process, pipe in waiting.items() if pipe in ready]:
-                    message = _receive(waiting[process])
-                    if isinstance(message, Sample):
-                        samples.add(process, message)
-                        continue
-                    del waiting[process]
-                    samples.leave(process)
-                    results.add(message or _missing(process))
+        waiting = dict(enumerate(self._pipes))
+        while waiting:
+            ready = wait(waiting.values())
+            for process in [process for process, pipe in waiting.items() if pipe in ready]:
+                message = _receive(waiting[process])
+                if isinstance(message, Sample):
+                    samples.add(process, message)
+                    continue
+                del waiting[process]
+                samples.leave(process)
+                results.add(message if isinstance(message, Result) else self._missing(process, message))
         return results
 
     def close(self) -> None:
         """Let them close what lives, and end."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         for pipe in self._pipes:
             pipe.close()  # each process waits for this
         for process in self._processes:
             process.join(PATIENCE)
             process.kill()
 
-    @contextmanager
-    def _pass_on_signals(self) -> Iterator[None]:
-        """Pass each request to stop on to the processes."""
+    def _missing(self, process: int, error: OSError | None) -> Result:
+        """Return the result of a process that brought none home, because of `error` if it could say so."""
+        trouble = str(error) if error else f"process {process} died: nobody knows what it did"
+        held = self._shares[process]
+        return Result(held=Held(wanted=held), troubles=[trouble], unknown=held)
 
-        def handle(number: int, _frame: object) -> None:
-            self._stop.request(signal.Signals(number).name)
-            for process in self._processes:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid or 0, signal.SIGTERM)
-
-        before = {number: signal.signal(number, handle) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """Pass a request to stop on to the processes."""
+        self._stop.request(signal.Signals(number).name)
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid or 0, signal.SIGTERM)
 
 
 class _Samples:
@@ -114,15 +122,21 @@ class _Samples:
             self._tell(total)
 
 
-def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result or None
+@contextmanager
+def _held_back(numbers: Collection[signal.Signals]) -> Iterator[None]:
+    """Let these signals wait; a process that is forked meanwhile begins with them waiting."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result, an OSError or None
     try:
         return pipe.recv()
     except EOFError:
         return None
-
-
-def _missing(process: int) -> Result:
-    return Result(troubles=[f"process {process} died: nobody knows what it did"])
 
 
 def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: list[Connection]) -> None:
@@ -133,11 +147,13 @@ def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: l
     for end in inherited:
         end.close()
     os.setpgrp()  # signals come from the parent alone, which passes each on once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with stop.on_signals(signal.SIGTERM), suppress(BrokenPipeError, ConnectionResetError, EOFError):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             worker = hire()
         except OSError as error:
-            pipe.send(Result(troubles=[str(error)]))
+            pipe.send(error)
         else:
             pipe.send(worker.run(pipe.send))
         pipe.recv()

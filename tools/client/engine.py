@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .accounts import Kind, Outcome
-from .holder import Holder
+from .holder import LATE, Holder
 from .opener import Opener
 from .timeline import Sample
 from .wire import SECOND, Wire, clock, nanoseconds
@@ -26,6 +28,19 @@ LONGEST_NAP = SECOND // 10
 GRACE = SECOND
 
 
+@dataclass
+class Churn:
+    """The opens of the churn: those due 10 ms or more before the end, or begun all the same."""
+
+    due: int = 0
+    begun: int = 0
+
+    def add(self, other: Churn) -> None:
+        """Add what another process was to open."""
+        self.due += other.due
+        self.begun += other.begun
+
+
 class Engine:
     """One process's share of a run."""
 
@@ -36,6 +51,7 @@ class Engine:
         self._stop = stop
         self.holder = Holder(wire)
         self.opener = Opener(wire, self.holder.adopt)
+        self.churn = Churn()
         self._show: Callable[[Sample], None] = lambda _: None
         self._told = Sample()
         self._started = 0
@@ -55,7 +71,9 @@ class Engine:
         with _no_garbage():
             self._loop(self._work)
             now = clock()
-            self.holder.stop(min(now, self._stop_at or now))
+            end = min(now, self._stop_at or now)
+            self.holder.stop(end)
+            self._count_opens(end)
             self._loop(self._drain)
         self._tell_the_rest(clock())
 
@@ -200,6 +218,12 @@ class Engine:
             return left, now
         by_now = int((now - self._started) * options.rate / SECOND) + 1
         return min(left, by_now - done), self._started + int(done * SECOND / options.rate)
+
+    def _count_opens(self, end: int) -> None:
+        """Count the opens of the churn that were due by `end`; to be late by a little is no shortfall."""
+        options, begun = self._options, self._opens[Kind.CHURN]
+        due = max(0, math.ceil((end - LATE - self._started) * options.rate / SECOND))
+        self.churn = Churn(max(begun, min(due, options.count or due)), begun)
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import shlex
+import signal
 import socket
 import struct
 import subprocess
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 COMMAND_LIMIT = 10.0
+LARGEST_OUTPUT = 1 << 20
+_CHUNK = 1 << 16
+_HINT = "did it print /proc/net/snmp and /proc/net/netstat?"
 # Counters of a lost or refused packet or connection: always reported, also when they stood still.
 TELLING = (
     "Tcp.AttemptFails",
@@ -110,6 +117,17 @@ def deltas(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int
     return {name: moved[name] for name in sorted(moved) if moved[name] or name in TELLING}
 
 
+def movement(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return the `deltas` of the counters of host `name`.
+
+    Raises EvidenceError when a telling one went back: they began anew, who knows how far they had come.
+    """
+    moved = deltas(before, after)
+    if back := [each for each in TELLING if moved.get(each, 0) < 0]:
+        raise EvidenceError(f"the counters of {name} began anew meanwhile: {', '.join(back)} went back")
+    return moved
+
+
 def read_own_counters() -> dict[str, int]:
     """Return the counters of this process's network namespace. Raises EvidenceError."""
     try:
@@ -124,9 +142,61 @@ def read_counters(name: str, command: str) -> dict[str, int]:
     Raises EvidenceError when the command fails, takes too long or prints something else.
     """
     try:
-        done = subprocess.run(
-            shlex.split(command), capture_output=True, text=True, timeout=COMMAND_LIMIT, check=True
-        )
-        return parse_counters(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        counters = parse_counters(_printed(shlex.split(command)))
+    except OSError as error:
         raise EvidenceError(f"counters of {name}: {error}") from error
+    except ValueError as error:
+        raise EvidenceError(f"counters of {name}: {error}: {_HINT}") from error
+    if missing := [each for each in TELLING if each not in counters]:
+        raise EvidenceError(f"counters of {name}: no {', '.join(missing)}: {_HINT}")
+    return counters
+
+
+def _printed(command: list[str]) -> str:
+    """Return what `command` prints. Raises OSError when it fails, prints too much or takes too long.
+
+    In the last two cases all that it has started is ended with it.
+    """
+    end = time.monotonic() + COMMAND_LIMIT
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        try:
+            output, messages = _outputs(process, end)
+            code = process.wait(max(0.0, end - time.monotonic()))
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise _too_late() from error
+            raise
+    if code:
+        raise ChildProcessError(": ".join([f"exit status {code}", *messages.splitlines()[-1:]]))
+    return output
+
+
+def _outputs(process: subprocess.Popen[bytes], end: float) -> list[str]:
+    """Return what `process` writes to its two outputs until it closes them.
+
+    Raises OSError when that is too much, or not over at `end` on the monotonic clock.
+    """
+    texts = {process.stdout: bytearray(), process.stderr: bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for pipe, text in texts.items():
+            selector.register(pipe or -1, selectors.EVENT_READ, text)
+        while selector.get_map():
+            ready = selector.select(max(0.0, end - time.monotonic()))
+            if not ready:
+                raise _too_late()
+            for key, _ in ready:
+                data = os.read(key.fd, _CHUNK)
+                key.data.extend(data)
+                if not data:
+                    selector.unregister(key.fd)
+                if len(key.data) > LARGEST_OUTPUT:
+                    raise OSError(f"it prints more than {LARGEST_OUTPUT} bytes")
+    return [text.decode(errors="replace") for text in texts.values()]
+
+
+def _too_late() -> TimeoutError:
+    return TimeoutError(f"no end within {COMMAND_LIMIT:.0f} s")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 import resource
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .options import Options
     from .wire import Target
 
@@ -21,16 +24,20 @@ _ANY_TARGET, _LOOPBACK_ONLY = "1", "2"
 
 
 def raise_descriptors(options: Options) -> None:
-    """Allow this process and its children the descriptors they need. Raises UsageError when it cannot."""
+    """Allow this process and its children the descriptors they need. Raises UsageError when it cannot.
+
+    Held connections that are being opened are among those to hold: only a churn needs more.
+    """
     held = -(-options.connections // options.procs)
-    needed = held + -(-options.concurrency // options.procs) + SPARE_DESCRIPTORS
+    needed = held + -(-options.concurrency * options.churn // options.procs) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         room = hard - (needed - held)
         remedy = f"--procs {-(-options.connections // room)}" if room > 0 else "a smaller --concurrency"
+        use = f"use {remedy}, or " if room > 0 or options.churn else ""
         raise UsageError(
-            f"{needed} descriptors a process are needed, the hard limit is {hard}: use {remedy}, or raise "
-            "the limit (ulimit -Hn, LimitNOFILE=)"
+            f"{needed} descriptors a process are needed, the hard limit is {hard}: {use}raise the limit "
+            "(ulimit -Hn, LimitNOFILE=)"
         )
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
@@ -83,7 +90,7 @@ def check_self_connect(target: Target) -> None:
     port = target.address[1]
     if not low <= port <= high or port in reserved_ports():
         return
-    if target.address[0] in (target.sources or [own_address(target)]):
+    if any(own == peer for own, peer in _ends(target)):
         raise UsageError(
             f"port {port} is one of this machine's source ports ({low}-{high}): connections could connect to "
             f"themselves and echo. Set net.ipv4.ip_local_reserved_ports={port}, or use another --source"
@@ -121,28 +128,38 @@ def reserved_ports() -> set[int]:
     return ports
 
 
-def own_address(target: Target) -> str:
-    """Return the address from which the kernel would connect to the target, "" when there is no route."""
-    with socket.socket(target.family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(target.address)
-        except OSError:
-            return ""
-        address: str = probe.getsockname()[0]
-        return address
-
-
 def is_local(target: Target) -> bool:
     """Return whether the target is an address of this machine."""
-    host = target.address[0]
-    return ipaddress.ip_address(host).is_loopback or own_address(target) == host
+    free = replace(target, sources=())
+    return _is_loopback(target) or any(own == peer for own, peer in _ends(free))
+
+
+def _ends(target: Target) -> Iterator[tuple[str, str]]:
+    """Yield, for each source, the two addresses that a connection would have; none where no route leads.
+
+    The kernel itself is asked: it knows, for example, which address 0.0.0.0 stands for. Nothing is sent to
+    connect a UDP socket.
+    """
+    for source in target.sources or ("",):
+        with socket.socket(target.family, socket.SOCK_DGRAM) as probe:
+            try:
+                if source:
+                    probe.bind((source, 0))
+                probe.connect(target.address)
+                ends = probe.getsockname()[0], probe.getpeername()[0]
+            except OSError:
+                continue
+        yield ends
+
+
+def _is_loopback(target: Target) -> bool:
+    return any(ipaddress.ip_address(peer).is_loopback for _, peer in _ends(target))
 
 
 def _reuses_ports(target: Target) -> bool:
     """Return whether a port in TIME_WAIT is used again after a second."""
     reuse = _read("ipv4/tcp_tw_reuse")
-    loopback = ipaddress.ip_address(target.address[0]).is_loopback
-    return reuse == _ANY_TARGET or (reuse == _LOOPBACK_ONLY and loopback)
+    return reuse == _ANY_TARGET or (reuse == _LOOPBACK_ONLY and _is_loopback(target))
 
 
 def _opens(options: Options) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,7 +18,9 @@ LONGEST_RUN = 86400.0
 MOST_CONNECTIONS = 1_000_000
 MOST_PROCESSES = 64
 MOST_SOURCES = 1024
+OWN = "client"  # the name of the client's own counters
 NONE, SLOW, ALL = "none", "slow", "all"
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 _EPILOG = """\
 examples:
@@ -95,7 +98,7 @@ def _target(text: str) -> tuple[str, int]:
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    """Return the addresses in A,B,C; FIRST-LAST stands for a whole range."""
+    """Return the addresses in A,B,C, each once; FIRST-LAST stands for a whole range."""
     found: list[str] = []
     for item in text.split(","):
         first, dash, last = item.partition("-")
@@ -106,15 +109,35 @@ def _addresses(text: str) -> tuple[str, ...]:
         span = int(high) - int(low) + 1
         if low.version != high.version or not 0 < span <= MOST_SOURCES:
             raise argparse.ArgumentTypeError(f"{item!r} is no range of at most {MOST_SOURCES} addresses")
-        found += [str(low + step) for step in range(span)]
-    return tuple(found)
+        found += [_source(low + step) for step in range(span)]
+    return tuple(dict.fromkeys(found))
+
+
+def _source(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return the address as text when it is one of a single host."""
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+        raise argparse.ArgumentTypeError(f"{address}: no connection can come from such an address")
+    return str(address)
+
+
+def _page(text: str) -> str:
+    """Return the address of a web page."""
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://HOST:PORT/PATH")
+    return text
 
 
 def _named(text: str) -> tuple[str, str]:
     """Return name and command of NAME=COMMAND."""
-    name, equals, command = text.partition("=")
-    if not (name and equals and command):
+    name, _, command = text.partition("=")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    if not (name and words):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND")
+    if name == OWN:
+        raise argparse.ArgumentTypeError(f"{OWN} is the name of the client's own counters: use another one")
     return name, command
 
 
@@ -190,7 +213,13 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="prints /proc/net/snmp and netstat of another host of the path; run before and after",
     )
-    add("--haproxy", metavar="URL", default="", help="HAProxy's CSV page: which backend served how many")
+    add(
+        "--haproxy",
+        metavar="URL",
+        type=_page,
+        default=argparse.SUPPRESS,  # a default that is text would be judged, too
+        help="HAProxy's CSV page: which backend served how many",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +245,9 @@ def parse(arguments: list[str] | None = None) -> Options:
         raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
     if (options.rate or options.count) and not options.churn:
         raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
+    names = [name for name, _ in options.counters]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"--counters: {twice[0]} is given twice: use another name")
     for name in ("concurrency", "count"):
         if 0 < (number := getattr(options, name)) < options.procs:
             raise UsageError(f"--{name} {number} cannot be shared among --procs {options.procs}")

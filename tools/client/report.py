@@ -59,6 +59,7 @@ class Report:
             "slow_connects": accounts.slow_connects,
             "slow": [connect._asdict() for connect in accounts.slow],
             "held": held,
+            "churn": asdict(result.churn),
             "latency_ms": {
                 "connect": result.connect.summary(),
                 "first_reply": result.first_reply.summary(),
@@ -88,9 +89,19 @@ def doubts(options: Options, result: Result, signal: str) -> list[str]:
         found.append(f"{local} attempts failed on this machine itself")
     if accounts.unfinished:
         found.append(f"{accounts.unfinished} attempts have no class: the accounts do not add up")
-    if not signal and (untried := options.connections - accounts.attempts[Kind.HOLD]) > 0:
+    untried = options.connections - accounts.attempts[Kind.HOLD] - result.unknown
+    if not signal and untried > 0:
         found.append(f"{untried} of {options.connections} connections to hold were never tried: time was up")
     return found
+
+
+def shortfall(options: Options, result: Result) -> list[str]:
+    """Return what is to be warned of when the churn fell short of its rate."""
+    due, begun = result.churn.due, result.churn.begun
+    if begun == due:
+        return []
+    why = f"--concurrency {options.concurrency} was reached, or this machine could not keep up"
+    return [f"{due - begun} of {due} opens that were due were not begun: {why}"]
 
 
 def _classes(accounts: Accounts) -> dict[str, Any]:

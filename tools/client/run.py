@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import stat
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import backends, history, kernel, limits
 from .crew import Crew
 from .kernel import EvidenceError
-from .options import Options, UsageError
+from .options import OWN, Options, UsageError
 from .plot import svg
-from .report import Report, doubts
+from .report import Report, doubts, shortfall
 from .timeline import Row, Sample, Timeline
 from .wire import resolve
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .backends import Server
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from .wire import Target
 
 Counters = dict[str, dict[str, int]]
-OWN = "client"
 
 
 def prepare(options: Options) -> Target:
@@ -36,10 +38,34 @@ def prepare(options: Options) -> Target:
     limits.check_self_connect(target)
     limits.check_ports(options, target)
     limits.raise_descriptors(options)
+    _check_files(options)
     for path in (options.json, options.history, options.plot):
         if path:
             _write(path, "")
     return target
+
+
+def _check_files(options: Options) -> None:
+    """Refuse one file for two outputs, which would write over each other. Raises UsageError."""
+    parts = range(options.procs if options.procs > 1 else 0)
+    outputs = [("--json", options.json), ("--history", options.history), ("--plot", options.plot)]
+    outputs += [
+        ("a part of --history", options.history and history.part(options.history, it)) for it in parts
+    ]
+    seen: dict[object, str] = {}
+    for name, path in outputs:
+        identity = path and _identity(path)
+        if identity and (other := seen.setdefault(identity, name)) != name:
+            raise UsageError(f"{path}: {other} and {name} are the same file: give each its own")
+
+
+def _identity(path: Path) -> object:
+    """Return what tells the file at `path` from others; None for a device, which takes several outputs."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
@@ -64,6 +90,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     result = worker.run(tell)
     seconds = time.monotonic() - started
     report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
+    report.warnings += shortfall(options, result)
     report.timeline, report.steady = timeline.rows, timeline.steady()
     _add_evidence(report, *before)
     worker.close()
@@ -101,8 +128,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _counters(options: Options) -> Counters:
+    """Return all counters before the run, the client's own last, because to read the others moves them."""
     others = {name: kernel.read_counters(name, command) for name, command in options.counters}
-    return {OWN: kernel.read_own_counters(), **others}
+    return {**others, OWN: kernel.read_own_counters()}
 
 
 def _statistics(options: Options) -> dict[str, Server]:
@@ -110,11 +138,24 @@ def _statistics(options: Options) -> dict[str, Server]:
 
 
 def _add_evidence(report: Report, counters: Counters, statistics: dict[str, Server]) -> None:
-    """Read the counters again, before the held connections are closed, and enter what has moved."""
-    try:
-        after = _counters(report.options)
-        report.counters = {name: kernel.deltas(counters[name], after[name]) for name in after}
+    """Read the counters again, before the held connections are closed, and enter what has moved.
+
+    The client's own come first. Each that cannot be read is a doubt and leaves the others alone.
+    """
+    with _doubting(report):
+        report.counters[OWN] = kernel.movement(OWN, counters[OWN], kernel.read_own_counters())
+    for name, command in report.options.counters:
+        with _doubting(report):
+            report.counters[name] = kernel.movement(name, counters[name], kernel.read_counters(name, command))
+    with _doubting(report):
         report.backends = backends.distribution(statistics, _statistics(report.options))
+
+
+@contextmanager
+def _doubting(report: Report) -> Iterator[None]:
+    """Make evidence that is missing a doubt of the report."""
+    try:
+        yield
     except EvidenceError as error:
         report.doubts.append(str(error))
 

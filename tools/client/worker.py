@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .accounts import Accounts
-from .engine import Engine
+from .engine import Churn, Engine
 from .histogram import Latencies
 from .history import History, part
 from .holder import Held
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Result:
-    """What a run has counted; times in nanoseconds on the monotonic clock, `cpu` in seconds."""
+    """What a run has counted; times in nanoseconds on the monotonic clock, `cpu` in seconds.
+
+    `unknown` are the connections to hold of processes that brought nothing home.
+    """
 
     accounts: Accounts = field(default_factory=Accounts)
     held: Held = field(default_factory=Held)
@@ -37,6 +40,8 @@ class Result:
     corrected: Latencies = field(default_factory=Latencies)
     cpu: float = 0.0
     troubles: list[str] = field(default_factory=list)
+    churn: Churn = field(default_factory=Churn)
+    unknown: int = 0
 
     def add(self, other: Result) -> None:
         """Add what another process has counted."""
@@ -49,6 +54,8 @@ class Result:
         self.corrected.add(other.corrected)
         self.cpu += other.cpu
         self.troubles += other.troubles
+        self.churn.add(other.churn)
+        self.unknown += other.unknown
 
 
 def share(options: Options, process: int) -> Options:
@@ -105,6 +112,7 @@ class Worker:
             wire.corrected,
             cpu,
             troubles,
+            engine.churn,
         )
 
     def close(self) -> None:
