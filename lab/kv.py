@@ -23,7 +23,6 @@ from lab.history import LEADER, READ, STALE_READ, WRITE, History
 from lab.hosts import Lab, Node
 
 RATE = 10.0  # of each stream of requests, a second
-KEYS = 2
 START = 5.0
 ROUNDS_AT_THE_END = 5  # requests one after another: those under way, two rounds, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
@@ -45,25 +44,18 @@ class Stream:
 class KvLoad:
     """The load, while the body of a `with` goes on.
 
-    Writers and `?consistent` readers go through `agents`, in turn: who reads a key is not who writes it. Each
-    of `readers` reads every key as well, and each server is asked for `?stale` reads and whether it leads. At
-    the end every request that was begun has ended, and each key is written and read once more.
+    Through each of `agents` a key of its own is written, and that of the next one read `?consistent`; each
+    server is asked for `?stale` reads and whether it leads. At the end every request that was begun has
+    ended, and each key is written and read once more. One agent is asked so seldom that these are not too
+    many connections, of which Consul allows a client 200 (`http_max_conns_per_client`), when all hang.
     """
 
-    def __init__(
-        self,
-        lab: Lab,
-        history: History,
-        agents: Iterable[Node],
-        rate: float = RATE,
-        readers: Iterable[Node] = (),
-    ) -> None:
+    def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
         """Take the agents that the load goes through; `rate` is that of each stream, a second."""
         self.history = history
         self._agents = list(agents)
-        self._readers = list(readers)
         self._servers = lab.servers
-        self._urls = {node.name: node.url() for node in {*self._agents, *self._readers, *self._servers}}
+        self._urls = {node.name: node.url() for node in {*self._agents, *self._servers}}
         self._within = lab.topology.deadlines.operation
         self._pause = 1 / rate
         self.prefix = f"consul-demo/{uuid.uuid4().hex[:8]}"
@@ -99,13 +91,13 @@ class KvLoad:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
                 self._session = session
-                streams = [*self._clients(), *self._views()]
+                streams, keys = [*self._clients(), *self._views()], len(self._agents)
                 # Nobody asks for what was never written: the first round is that of the writers.
-                for streams_of_round in (streams[:KEYS], streams):
+                for streams_of_round in (streams[:keys], streams):
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
-                for streams_of_round in (streams[:KEYS], streams[KEYS : 2 * KEYS]):  # writers, then readers
+                for streams_of_round in (streams[:keys], streams[keys : 2 * keys]):  # writers, then readers
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
@@ -113,13 +105,10 @@ class KvLoad:
 
     def _clients(self) -> list[Stream]:
         names = [node.name for node in self._agents]
-        keys = [f"{self.prefix}/{number}" for number in range(KEYS)]
-        own = [
-            Stream(action, names[(place + shift) % len(names)], key)
-            for shift, action in enumerate((WRITE, READ))
-            for place, key in enumerate(keys)
-        ]
-        return own + [Stream(READ, reader.name, key) for reader in self._readers for key in keys]
+        keys = [f"{self.prefix}/{number}" for number in range(len(names))]
+        writers = [Stream(WRITE, name, key) for name, key in zip(names, keys, strict=True)]
+        readers = [Stream(READ, name, key) for name, key in zip([*names[1:], names[0]], keys, strict=True)]
+        return writers + readers
 
     def _views(self) -> list[Stream]:
         names = [node.name for node in self._servers]

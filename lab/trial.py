@@ -95,12 +95,12 @@ def silence(lab: Lab, faults: Faults, silent: Node, proof: Proof) -> Iterator[No
 
     The servers left answer again when they have a leader (N2), and with raft_multiplier 1 tell nobody that
     there is none (N4). A client agent that used the silent server leaves it when gossip has it as failed
-    (N5): no connection is reset that would tell it earlier. The silent server is asked, too: what it reads
-    must not be stale.
+    (N5): no connection is reset that would tell it earlier. The silent server is asked, too: what it answers
+    is judged with the rest.
     """
     left, clients = [server for server in lab.servers if server is not silent], [lab.lb, lab.docker]
     names, limits, history = [server.name for server in left], lab.topology.deadlines, faults.history
-    with KvLoad(lab, history, left, readers=[silent]), KvLoad(lab, history, clients):
+    with KvLoad(lab, history, [*left, *clients, silent]):
         yield
     hold_outages(proof, history, limits.election, "N2", names)
     hold_outages(proof, history, limits.members, "N5", [client.name for client in clients])
