@@ -7,7 +7,7 @@ A fault is injected, *seen* from outside before the body goes on, healed however
 recovery from it is seen as well. Each is written into the run's history: checks and pictures know of it.
 """
 
-from lab.faults.cycle import Fault, Faults, NoOp
+from lab.faults.cycle import Fault, Faults, NoOp, Together
 from lab.faults.disk import FullDisk, Wipe
 from lab.faults.heal import heal
 from lab.faults.host import Freeze, PowerCut, Reboot
@@ -30,6 +30,7 @@ __all__ = [
     "PowerCut",
     "Reboot",
     "Terminate",
+    "Together",
     "Wipe",
     "apart",
     "between",

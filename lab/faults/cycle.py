@@ -73,6 +73,32 @@ def on_each(nodes: Iterable[Node], undo: Callable[[Node], object]) -> None:
             stack.callback(undo, node)
 
 
+class Together(Fault):
+    """Several faults as one: the cluster need not recover from the one before the other is healed."""
+
+    name = "together"
+
+    def __init__(self, *faults: Fault) -> None:
+        """Take the faults."""
+        super().__init__(*dict.fromkeys(node for fault in faults for node in fault.nodes))
+        self._faults = faults
+
+    def inject(self) -> None:
+        """Make all go wrong, in their order."""
+        for fault in self._faults:
+            fault.inject()
+
+    def seen(self) -> bool:
+        """Return whether each can be observed."""
+        return all(fault.seen() for fault in self._faults)
+
+    def heal(self) -> None:
+        """Undo all of them, the last one first."""
+        with contextlib.ExitStack() as stack:
+            for fault in self._faults:
+                stack.callback(fault.heal)
+
+
 class Faults:
     """Injects faults into a lab and writes down in its history what came of each."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from lab.consul import Status
 from lab.errors import NotRunError
-from lab.faults import Faults, Loss, PortCut, apart, between, bridge, isolate, one_way
+from lab.faults import Faults, Loss, PortCut, Together, apart, between, bridge, isolate, one_way
 from lab.fleet import Fleet
 from lab.history import OK, READ, SECOND, WRITE
 from lab.hosts import Lab, Node
@@ -183,7 +183,7 @@ def test_a_docker_host_cut_off_is_out_and_returns(
     gossip = PortCut(between([lab.docker], [lab.lb]), lab.topology.ports.consul_serf, "tcp", "udp")
     with Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "50", seconds=180) as load:
         begun = time.monotonic()
-        with faults.under(isolate(lab.docker, lab.servers)), faults.under(gossip):
+        with faults.under(Together(isolate(lab.docker, lab.servers), gossip)):
             wait_for(
                 lambda: lab.lb.agent.instances(echo),
                 until=lambda left: not left,
@@ -195,10 +195,10 @@ def test_a_docker_host_cut_off_is_out_and_returns(
         wait_for(
             lambda: lab.lb.agent.instances(echo),
             until=lambda back: back == expected,
-            within=limits.members,
+            within=limits.resync,
             what="all instances again",
         )
-        proof.within("services back", time.monotonic() - begun, limits.members, "N5")
+        proof.within("services back", time.monotonic() - begun, limits.resync, "N5, N9")
 
     proof.note("connections", load.summary["attempts"])
     proof.within("connections lost", load.summary["lost"], 0, "choice", "")
