@@ -25,7 +25,7 @@ class Load:
 
     The client is bounded by its `--count` or else by `seconds`, and is stopped when the body ends. Its keys
     and classes are described in tools/client/README.md. Raises LabError when it left no summary, could not
-    tell, or ended before the body did.
+    tell, or ended before the body did although it lost nothing.
     """
 
     def __init__(self, node: Node, target: str, *words: str, seconds: int) -> None:
@@ -58,11 +58,13 @@ class Load:
         """Stop the client and read what it counted."""
         if self.summary:
             return
-        if self._thread.is_alive():
+        over = not self._thread.is_alive()
+        if not over:
             self._node.shell.run(f"kill -INT $(cat {self._file}.pid)")
-        elif not self._counted and not kind:
+        lost = self.finish()["lost"]
+        # A load that has lost all that it held ends as well, and tells that.
+        if over and not (lost or self._counted or kind):
             raise LabError(f"the load ended before the test did: {self.said}")
-        self.finish()
 
     def finish(self) -> dict[str, Any]:
         """Wait for the client's own end and return its summary."""
