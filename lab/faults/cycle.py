@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from lab.errors import LabError
 from lab.history import Stage
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lab.faults.disk import FullDisk
     from lab.history import History
     from lab.hosts import Lab, Node
+
+Thing = TypeVar("Thing")
 
 
 class Fault(ABC):
@@ -66,11 +68,11 @@ class NoOp(Fault):
         """Do nothing."""
 
 
-def on_each(nodes: Iterable[Node], undo: Callable[[Node], object]) -> None:
-    """Undo something on every host, also when one of them fails; what it raised is raised at the end."""
+def on_each(things: Iterable[Thing], undo: Callable[[Thing], object]) -> None:
+    """Undo each of some things, the last one first, also when one fails, which is raised at the end."""
     with contextlib.ExitStack() as stack:
-        for node in nodes:
-            stack.callback(undo, node)
+        for thing in things:
+            stack.callback(undo, thing)
 
 
 class Together(Fault):
@@ -94,9 +96,7 @@ class Together(Fault):
 
     def heal(self) -> None:
         """Undo all of them, the last one first."""
-        with contextlib.ExitStack() as stack:
-            for fault in self._faults:
-                stack.callback(fault.heal)
+        on_each(self._faults, lambda fault: fault.heal())
 
 
 class Faults:

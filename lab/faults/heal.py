@@ -45,7 +45,7 @@ CLIENT = "systemctl start monitor"
 TEMPLATE = "/etc/lb/servers.ctmpl"
 UNSPOIL = f"test ! -e {TEMPLATE}.good || mv {TEMPLATE}.good {TEMPLATE}"
 ONLY_PASSING = "/etc/consul.d/only-passing.json"
-HIDDEN = ("raft.peers.info", "raft.wal", "raft.snapshots")  # of raft/, under its own name hidden by a dot
+HIDDEN = ("peers.info", "wal", "snapshots")  # of raft/: moved to raft.NAME beside it
 
 
 def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _agent(data: str) -> str:
 
     A peers.json goes as well: a wrong one is taken in silence.
     """
-    unhide = ";".join(f"test ! -e {data}/{it} || mv {data}/{it} {data}/raft/{it[5:]}" for it in HIDDEN)
+    unhide = ";".join(f"test ! -e {data}/raft.{it} || mv {data}/raft.{it} {data}/raft/{it}" for it in HIDDEN)
     return (
         f"systemctl kill --signal=CONT consul 2>/dev/null;"
         f"if mountpoint --quiet {data}; then systemctl stop consul; {restoration(data)}; fi;"

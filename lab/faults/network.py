@@ -17,9 +17,7 @@ from lab.errors import NotRunError
 from lab.faults.cycle import Fault, on_each
 from lab.hosts import Node
 
-TABLES = (
-    "consul_demo_fault"  # how the names of all tables begin, one a fault: none takes another's rules away
-)
+TABLES = "consul_demo_fault"  # begins the names of all tables: one a fault, so that none undoes another
 NOBODY = 9  # the port of RFC 863, at which nothing listens
 PROBES = 40  # of a rule that drops one packet in five, all but 0.8 ** 40 of such rows see one dropped
 

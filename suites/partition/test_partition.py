@@ -15,7 +15,7 @@ from lab.history import OK, READ, SECOND, WRITE
 from lab.hosts import Lab, Node
 from lab.invariants import running
 from lab.kv import KvLoad
-from lab.load import Load
+from lab.load import Load, front
 from lab.proof import Proof
 from lab.trial import acknowledged, hold_outages, judge, last_claim, outages, silence, succession
 from lab.unit import Unit
@@ -162,11 +162,6 @@ def first_claim(faults: Faults, since: int) -> float:
     """Return how many seconds after a moment the first write was acknowledged."""
     ends = [it.end for it in faults.history.operations() if it.action == WRITE and it.result == "ok"]
     return min((end - since) / SECOND for end in ends if end > since)
-
-
-def front(lab: Lab) -> str:
-    """Return where the load goes."""
-    return f"{lab.lb.address}:{lab.topology.ports.haproxy_front}"
 
 
 @pytest.mark.full
