@@ -40,9 +40,10 @@ class Fleet:
         self._names.remove(name)
 
     def dismiss(self) -> None:
-        """Remove whatever is left."""
+        """Kill whatever is left: nobody is served any more that should have time to go elsewhere."""
         if self._names:
-            self.remove(*self._names)
+            self._lab.docker.run("docker", "rm", "--force", *self._names, deadline=self._limits.container)
+        self._names = []
 
     def settle(self) -> set[Instance]:
         """Wait until HAProxy serves exactly the instances that Docker runs, and return those."""

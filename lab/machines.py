@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import vagrant
@@ -43,18 +45,18 @@ class Machines:
 
     def cut_power(self, *names: str) -> None:
         """Turn hosts off as a plug that is pulled would."""
-        for name in names:
-            self._vagrant.halt(name, force=True)
+        if names:
+            self._vagrant.halt(_any_of(names), force=True)
 
     def halt(self, *names: str) -> None:
         """Shut hosts down in good order."""
-        for name in names:
-            self._vagrant.halt(name)
+        if names:
+            self._vagrant.halt(_any_of(names))
 
     def boot(self, *names: str) -> None:
         """Start hosts that are off; those that run are left alone."""
-        for name in names:
-            self._vagrant.up(vm_name=name, provision=False)
+        if names:
+            self._vagrant.up(vm_name=_any_of(names), provision=False)
 
     def suspend(self, *names: str) -> None:
         """Freeze hosts; with lxc the caller must be inside the fence."""
@@ -92,3 +94,8 @@ class Machines:
                     f"not every host runs ({self.states()}); start the lab with: make up"
                 ) from error
         return said
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Return what Vagrant takes for all these hosts: one call, as each takes seconds to begin."""
+    return f"/^({'|'.join(map(re.escape, names))})$/"

@@ -11,7 +11,7 @@ import requests
 from lab.errors import CommandError, LabError
 from lab.faults.cycle import on_each
 from lab.faults.disk import FILLER, restoration
-from lab.faults.host import greets
+from lab.faults.host import dark
 from lab.faults.network import TABLES
 from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
@@ -56,10 +56,10 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     treated so, and only its hosts can be booted. Raises LabError with what still does not hold at the end.
     """
     if machines:
-        dark = [node for node in lab.nodes.values() if not greets(node)]
-        machines.resume(*(node.name for node in dark))
-        machines.boot(*(node.name for node in dark))
-        yield from (f"{node.name}: booted" for node in dark)
+        names = [node.name for node in dark(lab.nodes.values())]
+        machines.resume(*names)
+        machines.boot(*names)
+        yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
     if machines and _ill(lab, lab.topology.deadlines.recovery):

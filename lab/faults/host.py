@@ -9,6 +9,8 @@ from lab.faults.cycle import Fault
 from lab.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lab.hosts import Node
     from lab.machines import Machines
 
@@ -71,7 +73,7 @@ class Reboot(_Host):
 
     def heal(self) -> None:
         """Boot what does not run."""
-        self._machines.boot(*(node.name for node in self.nodes))
+        self._machines.boot(*(node.name for node in dark(self.nodes)))
 
 
 class Freeze(_Host):
@@ -102,3 +104,8 @@ def greets(node: Node) -> bool:
             return connection.recv(len(BANNER)) == BANNER
     except OSError:
         return False
+
+
+def dark(nodes: Iterable[Node]) -> list[Node]:
+    """Return the hosts that do not greet."""
+    return [node for node in nodes if not greets(node)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 
 # Each holds those before it. Before a demo; what CI runs; every scenario; and what takes hours.
@@ -17,15 +19,34 @@ def depth(item: pytest.Item) -> int:
 
 
 def sort_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, of `items`, those deeper than wanted unless they were named, and mark what is refused."""
+    """Leave out, of `items`, those deeper than wanted unless they were named, and mark what is refused.
+
+    Of the parameters of a test that is marked `deepest` only those of one depth are left: the deepest wanted.
+    """
     wanted = DEPTHS.index(config.getoption("--depth"))
     named = any("::" in word for word in config.args)
-    deeper = [item for item in items if depth(item) > wanted and not named]
-    config.hook.pytest_deselected(items=deeper)
-    items[:] = [item for item in items if item not in deeper]
+    kept = _deepest([item for item in items if depth(item) <= wanted or named], wanted)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
     allowed = config.getoption("--hosts") is None or config.getoption("--destructive")
     for item in items:
         if depth(item) >= SLOW:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("destructive") and not allowed:
             item.add_marker(pytest.mark.skip(reason=REFUSED))
+
+
+def _deepest(items: list[pytest.Item], wanted: int) -> list[pytest.Item]:
+    """Return `items` without what a deeper parameter of the same test, of those wanted, proves as well."""
+    depths: dict[str, set[int]] = defaultdict(set)
+    for item in items:
+        depths[_test(item)].add(depth(item))
+    chosen = {test: max((it for it in of if it <= wanted), default=min(of)) for test, of in depths.items()}
+    return [
+        item for item in items if not item.get_closest_marker("deepest") or depth(item) == chosen[_test(item)]
+    ]
+
+
+def _test(item: pytest.Item) -> str:
+    """Return a test's name without its parameters."""
+    return item.nodeid.partition("[")[0]

@@ -32,6 +32,7 @@ FROZEN = 30.0
 TRANSFERS = 10
 
 
+@pytest.mark.deepest
 @pytest.mark.parametrize(
     "kills", [pytest.param(1, marks=pytest.mark.quick), pytest.param(9, marks=pytest.mark.full)]
 )
@@ -195,6 +196,7 @@ def test_a_leader_with_a_stalled_disk_is_replaced(lab: Lab) -> None:
     raise NotRunError("the hosts share the machine's disk: only one of their own could be stalled")
 
 
+@pytest.mark.deepest
 @pytest.mark.parametrize("rounds", [pytest.param(3), pytest.param(60, marks=pytest.mark.soak)])
 def test_control_without_a_fault_nothing_happens(lab: Lab, faults: Faults, proof: Proof, rounds: int) -> None:
     """K3: Under the fault that does nothing no request fails, no leader changes, nothing waits."""

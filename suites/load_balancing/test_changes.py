@@ -166,6 +166,7 @@ def test_without_instances_a_connection_fails_at_once(lab: Lab, fleet: Fleet, pr
     assert load.summary["lost"] == load.summary["attempts"] == 50
 
 
+@pytest.mark.deepest
 @pytest.mark.parametrize(
     "seconds", [10, pytest.param(310, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
 )

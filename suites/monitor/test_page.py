@@ -19,7 +19,7 @@ from lab.waiting import lapse, wait_for
 from .conftest import Picture
 
 HELD = 200
-SCENE = 12  # seconds of each scene of a demo
+SCENE = 6  # seconds of each scene of a demo
 
 
 def sequence(name: str) -> int:
@@ -190,7 +190,7 @@ def begun_anew(lab: Lab, undisturbed: None) -> None:
 @pytest.mark.full
 @pytest.mark.usefixtures("begun_anew")
 def test_a_demo_is_shown(lab: Lab, fleet: Fleet, page: Page, faults: Faults, picture: Picture) -> None:
-    """A whole demo, a minute long: instances come and go, connections add up, the leader falls.
+    """A whole demo, half a minute long: instances come and go, connections add up, the leader falls.
 
     The page follows each step. Its picture, `demo`, is the one of the README.
     """

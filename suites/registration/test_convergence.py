@@ -130,6 +130,7 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
         services.deregister("foreign")
 
 
+@pytest.mark.deepest
 @pytest.mark.timeout(600)
 @pytest.mark.original_fails("#339")
 @pytest.mark.parametrize("waves", [2, pytest.param(4, marks=pytest.mark.full)])

@@ -44,6 +44,7 @@ def held(lab: Lab) -> int:
     return sum(server.current for server in lab.haproxy.servers().values())
 
 
+@pytest.mark.deepest
 @pytest.mark.parametrize(
     "seconds",
     [

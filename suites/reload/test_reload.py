@@ -94,6 +94,7 @@ def cycle(lab: Lab, fleet: Fleet, twins: Twins) -> list[int]:
     return [*workers, next_worker(lab, workers[-1])]
 
 
+@pytest.mark.deepest
 @pytest.mark.usefixtures("quiet_client")
 @pytest.mark.parametrize(
     "size", [pytest.param((500, 1), marks=pytest.mark.quick), (5000, 5)], ids=["4 reloads", "20 reloads"]

@@ -131,6 +131,37 @@ def test_the_slow_ones_can_be_left_out(suite: pytest.Pytester) -> None:
     assert len(verdict(suite)["tests"]) == 2
 
 
+LONGER = """
+import pytest
+@pytest.mark.deepest
+@pytest.mark.parametrize("n", [
+    pytest.param(1, marks=pytest.mark.quick), 2, pytest.param(3, marks=pytest.mark.soak),
+])
+def test_it(n): "H7: For so long."
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (["--depth=quick"], ["1"]),
+        (["--depth=full"], ["2"]),
+        (["--depth=soak"], ["3"]),
+        (["{file}::test_it"], ["2"]),
+        (["{file}::test_it", "--depth=quick"], ["1"]),
+        (["{file}::test_it[3]"], ["3"]),
+    ],
+)
+def test_of_one_test_s_depths_the_deepest_is_run(
+    suite: pytest.Pytester, words: list[str], ran: list[str]
+) -> None:
+    """What a longer one proves as well is not proven twice; a parameter that is named is run."""
+    run(suite, LONGER, *(word.format(file=f"{suite.path.name[:-1]}.py") for word in words))
+
+    tests = [it["test"] for it in verdict(suite)["tests"] if not it["not_run"]]
+    assert [test.partition("[")[2].rstrip("]") for test in tests] == ran
+
+
 def test_a_named_test_is_run_at_any_depth(suite: pytest.Pytester) -> None:
     """Whoever names a test wants it."""
     result = run(suite, SCENARIOS, "test_a_named_test_is_run_at_any_depth.py::test_d")
