@@ -53,6 +53,7 @@ KINDS: dict[str, Callable[[Lab], Fault]] = {
     "delay": lambda lab: Delay(lab.servers[:1], 50, lab.topology.network.gateway),
 }
 
+STOPPED = "Stopped consul.service"
 LONG = {"leave", "isolate"}  # a vote takes autopilot's 10 s, members lost on both sides gossip's 30
 
 
@@ -74,11 +75,18 @@ def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind
 def test_a_host_is_struck_and_comes_back(
     lab: Lab, faults: Faults, proof: Proof, power: Machines, kind: type[PowerCut | Reboot | Freeze]
 ) -> None:
-    """A host without power, rebooted or frozen answers nobody, and afterwards it is a host again."""
-    with faults.under(kind(power, lab.servers[0])):
+    """A host without power, rebooted or frozen answers nobody, and afterwards it is a host again.
+
+    Only a reboot ends its processes in good order.
+    """
+    unit = Unit(lab.servers[0])
+    since = unit.now()
+
+    with faults.under(kind(power, unit.node)):
         pass
 
     proof.judge(faults_took_effect(faults.history))
+    assert (STOPPED in unit.journal(since)) == (kind is Reboot)
 
 
 @pytest.mark.full
