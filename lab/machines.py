@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import vagrant
@@ -53,9 +54,14 @@ class Machines:
                 self._vagrant.halt(name, force=True)
 
     def halt(self, *names: str) -> None:
-        """Shut hosts down in good order."""
-        if names:
-            self._vagrant.halt(_any_of(names))
+        """Shut hosts down in good order, all at once; with lxc the caller must be inside the fence."""
+
+        def shut_down(name: str) -> None:
+            if not self._lxc("lxc-stop", name):
+                self._vagrant.halt(name)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(shut_down, names))
 
     def boot(self, *names: str) -> None:
         """Start hosts that are off; those that run are left alone."""
