@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from lab.faults.cycle import Fault
@@ -25,7 +26,7 @@ class _Host(Fault):
 
     def seen(self) -> bool:
         """Return whether none of the hosts greets at its SSH port."""
-        return not any(greets(node) for node in self.nodes)
+        return len(dark(self.nodes)) == len(self.nodes)
 
     def return_of_all(self) -> None:
         """Wait until each host lets us in again."""
@@ -110,5 +111,7 @@ def greets(node: Node) -> bool:
 
 
 def dark(nodes: Iterable[Node]) -> list[Node]:
-    """Return the hosts that do not greet."""
-    return [node for node in nodes if not greets(node)]
+    """Return the hosts that do not greet; all are asked at once."""
+    asked = list(nodes)
+    with ThreadPoolExecutor() as pool:
+        return [node for node, greeted in zip(asked, pool.map(greets, asked), strict=True) if not greeted]
