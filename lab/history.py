@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WRITE = "write"
 READ = "read"  # ?consistent
 STALE_READ = "stale read"
+KEPT = "kept"  # which writes of a key have left their mark, that nobody overwrites: their values, in one
 LEADER = "leader"  # asks a server whether it is the leader: value "leader" if so, index the raft term
 NO_INDEX = -1
 SECOND = 1_000_000_000  # of nanoseconds

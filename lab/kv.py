@@ -1,7 +1,8 @@
 """A load on Consul's KV store and on the servers' own views, every request of it in the run's history.
 
 Its rate is fixed: a request goes out when its time has come, however slow the ones before it are, so that an
-outage is met by as many requests as good times are. One writer a key, and every value is unique.
+outage is met by as many requests as good times are. One writer a key, and every value is unique. With it each
+write leaves a mark, a key that nobody writes again: what overwrites the value cannot hide that it was lost.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any, Self
 import aiohttp
 
 from lab.errors import LabError
-from lab.history import LEADER, READ, STALE_READ, WRITE, History
+from lab.history import KEPT, LEADER, READ, STALE_READ, WRITE, History
 from lab.hosts import Lab, Node
 
 RATE = 10.0  # of each stream of requests, a second
 START = 5.0
-ROUNDS_AT_THE_END = 5  # requests one after another: those under way, two rounds, the deletion; and one
+ROUNDS_AT_THE_END = 6  # requests one after another: those under way, three rounds, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
 NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect", "429 ")
@@ -46,8 +47,9 @@ class KvLoad:
 
     Through each of `agents` a key of its own is written, and that of the next one read `?consistent`; each
     server is asked for `?stale` reads and whether it leads. At the end every request that was begun has
-    ended, and each key is written and read once more. One agent is asked so seldom that these are not too
-    many connections, of which Consul allows a client 200 (`http_max_conns_per_client`), when all hang.
+    ended, each key is written and read once more, and the marks of all its writes are asked for. One agent is
+    asked so seldom that these are not too many connections, of which Consul allows a client 200
+    (`http_max_conns_per_client`), when all hang.
     """
 
     def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
@@ -97,7 +99,9 @@ class KvLoad:
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
-                for streams_of_round in (streams[:keys], streams[keys : 2 * keys]):  # writers, then readers
+                writers, readers = streams[:keys], streams[keys : 2 * keys]
+                marks = [Stream(KEPT, reader.target, reader.key) for reader in readers]
+                for streams_of_round in (writers, readers, marks):
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
@@ -144,9 +148,14 @@ class KvLoad:
             raft = (await self._ask("GET", stream.target, "agent/self"))["Stats"]["raft"]
             return raft["state"].lower(), int(raft["term"])
         if stream.action == WRITE:
-            change = {"Verb": "set", "Key": stream.key, "Value": base64.b64encode(value.encode()).decode()}
-            said = await self._ask("PUT", stream.target, "txn", json=[{"KV": change}])
+            encoded = base64.b64encode(value.encode()).decode()
+            keys = (stream.key, f"{stream.key}/{value}")
+            changes = [{"KV": {"Verb": "set", "Key": key, "Value": encoded}} for key in keys]
+            said = await self._ask("PUT", stream.target, "txn", json=changes)
             return value, said["Results"][0]["KV"]["ModifyIndex"]
+        if stream.action == KEPT:
+            said = await self._ask("GET", stream.target, f"kv/{stream.key}/?keys&consistent")
+            return " ".join(mark.rpartition("/")[2] for mark in said or ()), 0
         mode = "consistent" if stream.action == READ else "stale"
         said = await self._ask("GET", stream.target, f"kv/{stream.key}?{mode}")
         return (base64.b64decode(said[0]["Value"]).decode(), said[0]["ModifyIndex"]) if said else (None, 0)

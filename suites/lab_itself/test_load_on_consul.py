@@ -40,6 +40,7 @@ def test_control_a_write_taken_back_is_seen(lab: Lab, history: History) -> None:
             lab.lb.agent.api.kv.delete(load.prefix, recurse=True)
 
     assert linearizable(history).outcome == "broken"
+    assert lost_writes(history).outcome == "broken"
 
 
 @pytest.fixture
