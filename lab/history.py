@@ -201,6 +201,10 @@ class History:
         ends = {record.number: record for record in records if isinstance(record, Completion)}
         return [_pair(record, ends.get(record.number)) for record in records if isinstance(record, Invoke)]
 
+    def since(self, time: int) -> float:
+        """Return how many seconds ago a time of this history was."""
+        return (self._clock() - time) / SECOND
+
     def faults(self) -> list[Fault]:
         """Return the faults in the order in which they were injected."""
         records = self.records

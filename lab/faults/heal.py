@@ -56,10 +56,13 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     treated so, and only its hosts can be booted. Raises LabError with what still does not hold at the end.
     """
     if machines:
-        names = [node.name for node in dark(lab.nodes.values())]
+        off = dark(lab.nodes.values())
+        names = [node.name for node in off]
         machines.resume(*names)
         machines.boot(*names)
-        yield from (f"{name}: booted" for name in names)
+        for node in off:
+            node.hang_up()
+            yield f"{node.name}: booted"
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
     if machines and _ill(lab, lab.topology.deadlines.recovery):

@@ -40,7 +40,7 @@ class _Host(Fault):
 
 
 class PowerCut(_Host):
-    """The power of hosts is cut: no process is told. They boot when it is healed.
+    """The power of hosts is cut: no process is told, and no peer. They boot when it is healed.
 
     What a process had written is kept where hosts share the machine's kernel; virtual machines lose it.
     """

@@ -23,7 +23,7 @@ KEY = "consul-demo/lock"
 def test_services_of_a_dead_agent_are_out_and_return(
     lab: Lab, fleet: Fleet, faults: Faults, proof: Proof
 ) -> None:
-    """F7: Nobody is sent to the services of a killed agent; when it is back, so are they."""
+    """F7: No agent lists the services of a killed agent; when it is back, so are they."""
     fleet.serve(2)
     echo, limits = lab.topology.services.echo, lab.topology.deadlines
     expected = running(lab)

@@ -47,7 +47,7 @@ def test_a_killed_leader_is_followed_by_another(lab: Lab, faults: Faults, proof:
             lapse(random.random(), "a random phase")
             old = lab.leader()
             with faults.under(Kill(old)):
-                succession(lab, old, proof)
+                succession(lab, faults.history, old, proof)
 
     hold_outages(proof, faults.history, lab.topology.deadlines.election, "N2")
     hold_leaderless(lab, proof, faults.history)
@@ -60,7 +60,7 @@ def test_a_frozen_leader_is_replaced_and_steps_down(lab: Lab, faults: Faults, pr
     old = lab.leader()
     with silence(lab, faults, old, proof):
         with faults.under(Pause(old)):
-            succession(lab, old, proof)
+            succession(lab, faults.history, old, proof)
             lapse(FROZEN, "the leader to stay frozen")
         lapse(1, "answers after the recovery")
 
@@ -76,7 +76,7 @@ def test_a_stopped_leader_hands_over(lab: Lab, faults: Faults, proof: Proof) -> 
     """F3: A leader ended by SIGTERM is replaced within the bound and keeps its vote."""
     old = lab.leader()
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Terminate(old)):
-        leader = succession(lab, old, proof)
+        leader = succession(lab, faults.history, old, proof)
         voters = [peer.node for peer in leader.agent.peers() if peer.voter]
 
     assert old.name in voters
@@ -90,7 +90,7 @@ def test_a_leader_that_leaves_takes_its_vote_along(lab: Lab, faults: Faults, pro
     """F3: A leader that leaves is replaced within the bound, and two voters remain."""
     old = lab.leader()
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Leave(old)):
-        leader = succession(lab, old, proof)
+        leader = succession(lab, faults.history, old, proof)
         voters = sorted(peer.node for peer in leader.agent.peers() if peer.voter)
 
     assert voters == sorted(server.name for server in lab.servers if server is not old)
@@ -141,7 +141,7 @@ def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Pro
     with silence(lab, faults, old, proof):
         begun = time.monotonic()
         with faults.under(PowerCut(power, old)):
-            succession(lab, old, proof)
+            succession(lab, faults.history, old, proof)
             await_death([old], watchers)
             proof.within("seen as failed", time.monotonic() - begun, limits.members, "N5")
 
@@ -159,6 +159,8 @@ def test_a_killed_follower_costs_nothing(lab: Lab, faults: Faults, proof: Proof)
         lapse(3, "writes without the follower")
         assert lab.leader([leader]) is leader
 
+    terms = one_leader_per_term(faults.history).numbers["terms"]
+    proof.within("terms, with the follower's return", terms, 1, "raft", "")
     writes = [it for it in faults.history.operations() if it.action == WRITE]
     failed = [it.error for it in writes if it.result != "ok"]
     proof.note("writes", len(writes))
@@ -175,7 +177,7 @@ def test_a_leader_with_a_full_disk_is_replaced(lab: Lab, faults: Faults, proof: 
     with faults.on(disk):
         make_leader(lab, victim)
         with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(disk):
-            succession(lab, victim, proof)
+            succession(lab, faults.history, victim, proof)
 
     hold_outages(proof, faults.history, lab.topology.deadlines.election, "N2")
     judge(proof, faults.history)

@@ -1,6 +1,7 @@
 """Each fault strikes what it should, is seen, and is undone: what the suites of outages stand on."""
 
 import dataclasses
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -54,6 +55,7 @@ KINDS: dict[str, Callable[[Lab], Fault]] = {
 }
 
 STOPPED = "Stopped consul.service"
+PATIENCE = 2.0
 LONG = {"leave", "isolate"}  # a vote takes autopilot's 10 s, members lost on both sides gossip's 30
 
 
@@ -77,16 +79,32 @@ def test_a_host_is_struck_and_comes_back(
 ) -> None:
     """A host without power, rebooted or frozen answers nobody, and afterwards it is a host again.
 
-    Only a reboot ends its processes in good order.
+    Only a reboot ends its processes in good order, and its connections so that the peer is told.
     """
     unit = Unit(lab.servers[0])
     since = unit.now()
 
-    with faults.under(kind(power, unit.node)):
-        pass
+    with socket.create_connection((unit.node.address, unit.node.ssh_port), PATIENCE) as connection:
+        assert connection.recv(1)
+        with faults.under(kind(power, unit.node)):
+            told = ends(connection)
 
     proof.judge(faults_took_effect(faults.history))
+    assert told == (kind is Reboot)
     assert (STOPPED in unit.journal(since)) == (kind is Reboot)
+
+
+def ends(connection: socket.socket) -> bool:
+    """Return whether the peer, or its kernel, ends a connection within PATIENCE."""
+    connection.settimeout(PATIENCE)
+    try:
+        while connection.recv(1):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return True
 
 
 @pytest.mark.full

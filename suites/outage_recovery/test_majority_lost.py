@@ -95,14 +95,15 @@ def test_three_servers_without_power_find_together_again(
     since = units[0].now()
 
     with faults.under(PowerCut(power, *order)):
+        off = Unit(lab.docker).now()
         for server in order[:2]:
             power.boot(server.name)
             server.hang_up()
         leader = wait_for(
             lambda: lab.leader(order[:2]), within=lab.topology.deadlines.recovery, what="a leader of two"
         )
-        up = max(unit.logged(since, STARTED) for unit in units[:2])
-        led = Unit(leader).logged(since, LEADS)
+        up = max(unit.logged(off, STARTED) for unit in units[:2])
+        led = Unit(leader).logged(off, LEADS)
         proof.within("leader after the second is up", led - up, lab.topology.deadlines.election, "N2")
 
     assert not stored.lacking(lab.docker)

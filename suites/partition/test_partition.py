@@ -23,6 +23,7 @@ from lab.waiting import hold, lapse, wait_for
 
 LOST_PERCENT = 20
 MOST_TERMS = 4  # in 60 s
+SELDOM = 5  # requests a second, of each stream, where all of them hang: fewer than Consul's 200 connections
 TCP_ONLY = "over TCP but UDP probes failed"
 
 
@@ -61,7 +62,7 @@ def test_an_isolated_leader_steps_down(lab: Lab, faults: Faults, proof: Proof) -
     """P1, P10: The majority elects a leader; the isolated one steps down and answers only stale reads."""
     old = lab.leader()
     with silence(lab, faults, old, proof), faults.under(isolate(old, lab.agents)):
-        succession(lab, old, proof)
+        succession(lab, faults.history, old, proof)
         answers_only_stale_reads(old)
 
     abdication(lab, old, faults, proof)
@@ -129,7 +130,7 @@ def test_a_leader_heard_one_way_is_replaced(lab: Lab, faults: Faults, proof: Pro
     others = [node for node in lab.agents if node is not old]
     cut = one_way(others, [old]) if direction == "deaf" else one_way([old], others)
     with silence(lab, faults, old, proof), faults.under(cut):
-        succession(lab, old, proof)
+        succession(lab, faults.history, old, proof)
         lapse(3, "the old one's abdication")
 
     abdication(lab, old, faults, proof)
@@ -140,21 +141,20 @@ def test_a_leader_heard_one_way_is_replaced(lab: Lab, faults: Faults, proof: Pro
 def test_three_apart_acknowledge_nothing(lab: Lab, faults: Faults, proof: Proof) -> None:
     """P5, P10: While no server reaches another no write is acknowledged; then a leader is there in time."""
     limits = lab.topology.deadlines
-    with KvLoad(lab, faults.history, [lab.lb, lab.docker]):
+    with KvLoad(lab, faults.history, [*lab.servers, lab.lb, lab.docker], rate=SELDOM):
         with faults.under(apart(lab.servers)):
             lapse(30, "three servers apart")
-            healed = time.monotonic()
+            end = time.monotonic_ns()
         wait_for(lab.leader, within=limits.election, what="a leader")
         lapse(1, "writes after the recovery")
 
     fault = faults.history.faults()[0]
     assert fault.seen
     assert fault.healed
-    written = acknowledged(faults.history, fault.seen, fault.healed - int(limits.operation * SECOND))
+    written = acknowledged(faults.history, fault.seen, end)
     proof.within("writes acknowledged", written, 0, "raft", "")
     claims = first_claim(faults, fault.healed)
     proof.within("a leader after the heal", claims, limits.election, "N2")
-    proof.note("recovered", time.monotonic() - healed, "s")
     judge(proof, faults.history)
 
 

@@ -120,6 +120,11 @@ class Containers:
         service = self.registered()[key]["Service"]
         return key in {instance.id for instance in self._lab.lb.agent.instances(service)}
 
+    def checks(self, key: str) -> str:
+        """Return what the checks of a service last said, as its agent has it."""
+        checks = self._lab.docker.agent.api.agent.checks().values()
+        return " ".join(it["Output"] for it in checks if it["ServiceID"] == key)
+
     def prove_health(self, what: str, key: str, *, healthy: bool, limit: Limit | None = None) -> None:
         """Tell how long it takes from now until a service is healthy, or is not, and hold it."""
         begun, (allowed, source) = time.monotonic(), limit or (self.prompt, "our choice")

@@ -73,8 +73,8 @@ def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
         containers.docker("rm", "--force", "t-gone")
         fresh = containers.launch("fresh", 20003)
 
-    within = lab.topology.deadlines.members
-    containers.prove("the agent is started", stays, fresh, within=within, source="R5, N5")
+    within = lab.topology.registrator.resync
+    containers.prove("the agent is started", stays, fresh, within=within, source="R5: one resync")
 
 
 @pytest.mark.original_fails("#81, #334")

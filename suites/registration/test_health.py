@@ -60,6 +60,7 @@ def test_a_service_that_hangs_is_critical(containers: Containers, timeout: int |
 
     limit = 1 + (timeout or DEFAULT_TIMEOUT) + containers.prompt, "N10: interval, timeout"
     containers.prove_health("hangs: not healthy", key, healthy=False, limit=limit)
+    assert "Client.Timeout" in containers.checks(key)
     containers.settle(key)
 
 

@@ -66,6 +66,11 @@ def next_worker(lab: Lab, old: int) -> int:
     return wait_for(lab.haproxy.worker, until=lambda pid: pid != old, within=within, what="a new worker")
 
 
+def held(lab: Lab) -> int:
+    """Return how many connections the current worker has to its servers."""
+    return sum(server.current for server in lab.haproxy.servers().values())
+
+
 def counters(node: Node, *names: str) -> dict[str, int]:
     """Return counters of a host's kernel, of its network namespace, by the names that nstat gives them."""
     said = node.run("nstat", "--json", "--zeros", "--ignore", "--noupdate", *names)

@@ -12,6 +12,9 @@ from lab.load import Load, front
 from lab.proof import Proof
 from lab.waiting import wait_for
 
+from .conftest import held
+
+HELD = 50
 BAD_LISTS = {
     "empty": ("backend fep\\n", "the new list is empty"),
     "broken": ("backend fep\\n    server a not-an-address:x\\n", "HAProxy refuses the new list"),
@@ -38,6 +41,13 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, proof: Proof, kin
 
 
 @contextmanager
+def all_held(lab: Lab) -> Iterator[None]:
+    """Let the body of a `with` begin when HELD connections are there."""
+    wait_for(lambda: held(lab), lambda seen: seen >= HELD, within=20, what=f"{HELD} held connections")
+    yield
+
+
+@contextmanager
 def broken_template(lab: Lab) -> Iterator[None]:
     """Start consul-template again with a template that it cannot parse; it is mended at the end."""
     spoil = f"cp {TEMPLATE} {TEMPLATE}.good; echo '{{{{' >> {TEMPLATE}"
@@ -54,8 +64,8 @@ def test_a_broken_template_changes_nothing(lab: Lab, fleet: Fleet, proof: Proof)
     fleet.serve(2)
     before, reloads = lab.haproxy.servers().keys(), lab.haproxy.reloads()
     since = lab.lb.run("date", "+%s").strip()
-    load = Load(lab.client, front(lab), "-c", "50", "--churn", "--rate", "100", seconds=60)
-    with load, broken_template(lab):
+    load = Load(lab.client, front(lab), "-c", str(HELD), "--churn", "--rate", "100", seconds=60)
+    with load, all_held(lab), broken_template(lab):
         wait_for(
             lambda: lab.lb.shell.run("docker logs --since %s haproxy", since).stderr,
             until=lambda said: said.count("unclosed action") >= 2,
@@ -74,7 +84,7 @@ def test_haproxy_survives_the_death_of_consul_template(lab: Lab, fleet: Fleet, p
     """H6: consul-template killed: the worker stays, no connection is lost, and new services are found."""
     fleet.serve(2)
     worker, victim = lab.haproxy.worker(), lab.haproxy.consul_template()
-    with Load(lab.client, front(lab), "-c", "50", seconds=60) as load:
+    with Load(lab.client, front(lab), "-c", str(HELD), seconds=60) as load, all_held(lab):
         lab.lb.run("sudo", "kill", "-KILL", str(victim))
         wait_for(
             lab.haproxy.consul_template,
@@ -86,4 +96,4 @@ def test_haproxy_survives_the_death_of_consul_template(lab: Lab, fleet: Fleet, p
         fleet.serve()
 
     proof.within("connections lost", load.summary["lost"], 0, "nothing lost", "")
-    assert load.summary["held"]["alive_at_end"] == 50
+    assert load.summary["held"]["alive_at_end"] == HELD

@@ -11,7 +11,7 @@ from lab.load import Load, front
 from lab.proof import Proof
 from lab.waiting import wait_for
 
-from .conftest import Twins
+from .conftest import Twins, held
 
 RELOADS = 20
 IDLE = 200
@@ -37,11 +37,6 @@ def test_old_processes_end_with_their_connections(lab: Lab, twins: Twins, proof:
     proof.within("old processes end after the connection", time.monotonic() - begun, limit, "choice")
     proof.note("reloads after each of which one old process was left", left)
     assert load.summary["lost"] == 0, load.summary["reasons"]
-
-
-def held(lab: Lab) -> int:
-    """Return how many connections the current worker has to its servers."""
-    return sum(server.current for server in lab.haproxy.servers().values())
 
 
 @pytest.mark.deepest

@@ -108,7 +108,7 @@ def test_the_last_claim_counts_from_when_the_fault_struck() -> None:
 
 
 def test_acknowledged_writes_of_a_time_are_counted() -> None:
-    """By when they began."""
+    """Those that began and ended in it."""
     assert acknowledged(kill(), 2 * SECOND, 4 * SECOND) == 0
     assert acknowledged(kill(), 4 * SECOND, 5 * SECOND) == 5
 
