@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.faults.cycle import Fault, on_each
 from lab.hosts import Node
+from lab.start import await_departure
 from lab.unit import Unit
 
 
@@ -52,14 +53,22 @@ class Terminate(_Process):
 
 
 class Leave(_Process):
-    """The agent leaves the cluster for good: a server gives its vote back."""
+    """The agent leaves the cluster for good, as every other agent knows: a server gives its vote back.
+
+    Who comes back while an agent still has it as leaving is never alive for that agent again.
+    """
 
     name = "leave"
 
+    def __init__(self, node: Node, agents: Iterable[Node]) -> None:
+        """Take the host of the agent, and those of all agents."""
+        super().__init__(node)
+        self._others = [it for it in agents if it is not node]
+
     def inject(self) -> None:
-        """Let the agents leave, one after another."""
-        for unit in self.units:
-            unit.leave()
+        """Let the agent leave, and wait until the others know. Raises Unmet."""
+        self.strike(Unit.leave)
+        await_departure(self.nodes, self._others)
 
 
 class Pause(Fault):

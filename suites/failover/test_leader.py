@@ -92,7 +92,7 @@ def test_a_leader_that_leaves_takes_its_vote_along(lab: Lab, faults: Faults, pro
     It leads on while it drains (`leave_drain_time`, 5 s).
     """
     old = lab.leader()
-    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Leave(old)):
+    with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(Leave(old, lab.agents)):
         leader = successor(lab, old, lab.topology.deadlines.election)
         proof.note("another leader", faults.history.since(faults.history.faults()[0].injected), "s")
         voters = sorted(peer.node for peer in leader.agent.peers() if peer.voter)

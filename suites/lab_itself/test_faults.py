@@ -41,7 +41,7 @@ KINDS: dict[str, Callable[[Lab], Fault]] = {
     "no-op": lambda lab: NoOp(*lab.servers),
     "kill": lambda lab: Kill(lab.servers[0]),
     "terminate": lambda lab: Terminate(lab.servers[0]),
-    "leave": lambda lab: Leave(lab.servers[0]),
+    "leave": lambda lab: Leave(lab.servers[0], lab.agents),
     "pause": lambda lab: Pause(lab.servers[0]),
     "isolate": lambda lab: isolate(lab.servers[0], lab.agents),
     "bridge": lambda lab: bridge(*lab.servers[:2]),
