@@ -53,7 +53,7 @@ def linearizable(history: History) -> Verdict:
 def lost_writes(history: History) -> Verdict:
     """Return whether each acknowledged write has left its mark, as a look at all marks at the end tells.
 
-    The last value alone does not: another writer's next write covers what was lost before it.
+    The last value alone does not: the next write of a key covers what was lost before it.
     """
     operations = [it for it in history.operations() if it.action in (WRITE, KEPT)]
     doubts = _none_ok(operations, WRITE)
@@ -61,13 +61,15 @@ def lost_writes(history: History) -> Verdict:
     words = Words(history)
     for key, group in _by_key(operations).items():
         written = [it for it in group if it.action == WRITE and it.result is OK]
-        looks = [it for it in group if it.action == KEPT and it.result is OK]
-        over = max((it.end for it in written), default=0)
-        if written and not any(over < look.start for look in looks):
+        doubts += [f"key {key}: {why}" for why in _unfit(group)]
+        over = max((it.end for it in written), default=inf)
+        looks = [it for it in group if it.action == KEPT and it.result is OK and over < it.start]
+        if written and not looks:
             doubts.append(f"key {key}: nobody looked for its marks after its last acknowledged write")
-        kept = {value for look in looks for value in (look.value or "").split()}
-        missing = [it for it in written if it.value not in kept] if looks else []
-        lost += [f"key {key}: acknowledged, then gone: {words.operation(it)}" for it in missing]
+        for look in looks[-1:]:
+            kept = set((look.value or "").split())
+            missing = [it for it in written if it.value not in kept]
+            lost += [f"key {key}: acknowledged, then gone: {words.operation(it)}" for it in missing]
     numbers = {**_counts([it for it in operations if it.action == WRITE]), "lost": len(lost)}
     return judge("lost_writes", numbers, lost, doubts, "each acknowledged write has left its mark")
 

@@ -7,7 +7,7 @@ from math import inf
 from operator import attrgetter
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.checks import Outcome, linearizable, lost_writes, stale_reads_advance
@@ -47,8 +47,12 @@ def test_an_unknown_write_may_have_left_a_mark_or_none() -> None:
             [*GOOD, replace(look("a", "b"), result=FAIL)],
             "nobody looked for its marks after its last acknowledged write",
         ),
+        (
+            [*GOOD, operation(WRITE, 52, 55, value="c"), look("a", "b", "c")],
+            "an answer came without its index",
+        ),
     ],
-    ids=["empty", "no look", "too early", "no answer"],
+    ids=["empty", "no look", "too early", "no answer", "no index"],
 )
 def test_writes_that_nobody_looked_for_are_not_passed(operations: list[Operation], why: str) -> None:
     """Whether a write is lost is unknown until a look at the marks that began after it was answered."""
@@ -57,13 +61,17 @@ def test_writes_that_nobody_looked_for_are_not_passed(operations: list[Operation
     assert why in verdict.evidence
 
 
-@given(operations=registers(least=6), data=st.data())
+def acknowledged(operations: list[Operation]) -> list[Operation]:
+    """Return the writes that were."""
+    return [it for it in operations if it.action == WRITE and it.result is OK]
+
+
+@given(operations=registers(least=6).filter(acknowledged), data=st.data())
 def test_of_any_history_each_loss_and_no_other_is_found(
     operations: list[Operation], data: st.DataObject
 ) -> None:
     """All marks there: nothing is lost. Any that lack: they are, however the register went on."""
-    written = [it for it in operations if it.action == WRITE and it.result is OK]
-    assume(written)
+    written = acknowledged(operations)
     gone = data.draw(st.sets(st.sampled_from([it.value for it in written])))
     looks = [
         replace(look(*(it.value or "" for it in written if it.key == key and it.value not in gone)), key=key)
@@ -74,13 +82,12 @@ def test_of_any_history_each_loss_and_no_other_is_found(
     assert verdict.outcome is (Outcome.BROKEN if gone else Outcome.OK)
 
 
-@given(operations=registers(least=6), data=st.data())
+@given(operations=registers(least=6).filter(acknowledged), data=st.data())
 def test_a_step_back_after_any_correct_history_is_found(
     operations: list[Operation], data: st.DataObject
 ) -> None:
     """A last read that shows any state before the last acknowledged write is not linearizable."""
-    written = [it for it in operations if it.action == WRITE and it.result is OK]
-    assume(written)
+    written = acknowledged(operations)
     last = max(written, key=attrgetter("index"))
     older = [it for it in operations if it.key == last.key and it.result is OK and it.index < last.index]
     shown = data.draw(st.sampled_from([operation(READ, 0, 1, index=0), *older]))
