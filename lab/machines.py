@@ -14,8 +14,6 @@ import vagrant
 from lab.errors import LabError
 from lab.topology import ROOT
 
-PATIENCE = 60  # seconds for a host to shut down; longer than systemd gives a unit of ours
-
 
 class Machines:
     """The Vagrant environment of this checkout."""
@@ -66,7 +64,7 @@ class Machines:
         """Shut hosts down in good order, all at once; with lxc the caller must be inside the fence."""
 
         def shut_down(name: str) -> None:
-            if not self._lxc("lxc-stop", name, "--nokill", "--timeout", str(PATIENCE)):
+            if not self._lxc("lxc-stop", name, "--nokill"):
                 self._vagrant.halt(name)
 
         with ThreadPoolExecutor() as pool:
@@ -91,17 +89,22 @@ class Machines:
 
     def _lxc(self, command: str, name: str, *words: str) -> bool:
         """Do what vagrant-lxc has no action for; return False where the host is none of LXC's."""
+        container = self._container(name)
+        if container:
+            subprocess.run(["sudo", command, "--name", container, *words], check=False)
+        return bool(container)
+
+    def _container(self, name: str) -> str:
+        """Return LXC's name of a host, empty where the host is none of LXC's."""
         known = self._root / f".vagrant/machines/{name}/lxc/id"
-        if known.exists():
-            subprocess.run(["sudo", command, "--name", known.read_text(), *words], check=False)
-        return known.exists()
+        return known.read_text() if known.exists() else ""
 
     def _link(self, name: str) -> str:
         """Return this machine's end of a running host's network cable, empty where there is none of LXC's."""
-        known = self._root / f".vagrant/machines/{name}/lxc/id"
-        if not known.exists():
+        container = self._container(name)
+        if not container:
             return ""
-        command = ["sudo", "lxc-info", "--name", known.read_text()]
+        command = ["sudo", "lxc-info", "--name", container]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         links = [line.split()[1] for line in said.splitlines() if line.startswith("Link:")]
         return links[0] if links else ""

@@ -41,10 +41,11 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, proof: Proof, kin
 
 
 @contextmanager
-def all_held(lab: Lab) -> Iterator[None]:
-    """Let the body of a `with` begin when HELD connections are there."""
-    wait_for(lambda: held(lab), lambda seen: seen >= HELD, within=20, what=f"{HELD} held connections")
-    yield
+def holding(lab: Lab, *words: str) -> Iterator[Load]:
+    """Run a load that holds HELD connections; the body of the `with` begins when they are there."""
+    with Load(lab.client, front(lab), "-c", str(HELD), *words, seconds=60) as load:
+        wait_for(lambda: held(lab), lambda seen: seen >= HELD, within=20, what=f"{HELD} held connections")
+        yield load
 
 
 @contextmanager
@@ -64,8 +65,7 @@ def test_a_broken_template_changes_nothing(lab: Lab, fleet: Fleet, proof: Proof)
     fleet.serve(2)
     before, reloads = lab.haproxy.servers().keys(), lab.haproxy.reloads()
     since = lab.lb.run("date", "+%s").strip()
-    load = Load(lab.client, front(lab), "-c", str(HELD), "--churn", "--rate", "100", seconds=60)
-    with load, all_held(lab), broken_template(lab):
+    with holding(lab, "--churn", "--rate", "100") as load, broken_template(lab):
         wait_for(
             lambda: lab.lb.shell.run("docker logs --since %s haproxy", since).stderr,
             until=lambda said: said.count("unclosed action") >= 2,
@@ -84,7 +84,7 @@ def test_haproxy_survives_the_death_of_consul_template(lab: Lab, fleet: Fleet, p
     """H6: consul-template killed: the worker stays, no connection is lost, and new services are found."""
     fleet.serve(2)
     worker, victim = lab.haproxy.worker(), lab.haproxy.consul_template()
-    with Load(lab.client, front(lab), "-c", str(HELD), seconds=60) as load, all_held(lab):
+    with holding(lab) as load:
         lab.lb.run("sudo", "kill", "-KILL", str(victim))
         wait_for(
             lab.haproxy.consul_template,

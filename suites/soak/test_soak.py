@@ -55,8 +55,6 @@ def weight(lab: Lab, elder: str) -> dict[str, float]:
     ]:  # fmt: skip
         listed = node.run("docker", "top", container, "-eo", "pid").split()[1:]
         weights |= load_of(node, container, map(int, listed))
-        if container == "haproxy":
-            weights["processes of haproxy"] = float(len(listed))
     for server in lab.servers:
         size = server.run("sudo", "du", "--summarize", f"{Unit(server).data}/raft")
         weights[f"{server.name}: KiB of raft"] = float(size.split()[0])
@@ -64,11 +62,12 @@ def weight(lab: Lab, elder: str) -> dict[str, float]:
 
 
 def load_of(node: Node, what: str, pids: Iterable[int]) -> dict[str, float]:
-    """Return how many descriptors some processes of a host have open, and how much memory they have."""
+    """Return how many some processes of a host are, their open descriptors and their memory."""
     ask = "for pid; do echo $(ls /proc/$pid/fd | wc -l) $(ps -o rss= -p $pid || echo 0); done"
     lines = node.run("sudo", "sh", "-c", ask, "-", *map(str, pids)).splitlines()
     descriptors, memory = zip(*(map(float, line.split()) for line in lines), strict=True)
     return {
+        f"{node.name}: processes of {what}": float(len(lines)),
         f"{node.name}: descriptors of {what}": sum(descriptors),
         f"{node.name}: KiB of {what}": sum(memory),
     }
