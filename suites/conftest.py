@@ -16,17 +16,26 @@ from lab.machines import Machines
 from lab.waiting import wait_for
 
 
+HEALTHY = pytest.StashKey[bool]()
+
+
 @pytest.fixture(autouse=True)
-def undisturbed(lab: Lab) -> Iterator[None]:
-    """Each test finds a healthy lab and leaves one behind; whoever does not is the one that fails."""
-    within = lab.topology.deadlines.members
-    wait_for(
-        lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab before"
-    )
+def undisturbed(lab: Lab, pytestconfig: pytest.Config) -> Iterator[None]:
+    """Each test finds a healthy lab and leaves one behind; whoever does not is the one that fails.
+
+    What one test has just left behind is what the next one finds: it is asked for once.
+    """
+    if not pytestconfig.stash.get(HEALTHY, False):
+        _await_health(lab, "a healthy lab before")
+    pytestconfig.stash[HEALTHY] = False
     yield
-    wait_for(
-        lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab after"
-    )
+    _await_health(lab, "a healthy lab after")
+    pytestconfig.stash[HEALTHY] = True
+
+
+def _await_health(lab: Lab, what: str) -> None:
+    within = lab.topology.deadlines.members
+    wait_for(lambda: violations(lab), until=lambda found: not found, within=within, what=what)
 
 
 @pytest.fixture
