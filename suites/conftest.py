@@ -15,7 +15,6 @@ from lab.invariants import violations
 from lab.machines import Machines
 from lab.waiting import wait_for
 
-
 HEALTHY = pytest.StashKey[bool]()
 
 
