@@ -78,27 +78,28 @@ def test_without_any_server_there_is_an_error_in_time(
     """
     fleet.serve(2)
     with faults.under(Terminate(*lab.servers)):
-        for node in (lab.lb, lab.docker):
-            refuse(lab, node, proof, "failed to get conn")
+        refuse(lab, [lab.lb, lab.docker], proof, "failed to get conn")
         alone = lab.servers[0]
         Unit(alone).start()
         wait_for(lambda: alone.agent.leader() == "", within=lab.topology.deadlines.fault, what="it answers")
-        for node in (alone, lab.lb):
-            refuse(lab, node, proof, NO_LEADER)
+        refuse(lab, [alone, lab.lb], proof, NO_LEADER)
 
 
-def refuse(lab: Lab, node: Node, proof: Proof, why: str) -> None:
-    """Hold an agent to it that DNS and `?stale` both fail, with words, before whoever asks gives up."""
+def refuse(lab: Lab, nodes: list[Node], proof: Proof, why: str) -> None:
+    """Hold agents to it that DNS and `?stale` both fail, with words, before whoever asks gives up."""
     echo, port = lab.topology.services.echo, lab.topology.ports.consul_dns
     begun = time.monotonic()
-    with ThreadPoolExecutor(2) as pool:
-        by_dns = pool.submit(rcode, node, port, echo)
-        by_http = pool.submit(node.agent.get, f"health/service/{echo}", stale="")
-    assert by_dns.result() == "SERVFAIL"
-    assert by_http.result().status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-    assert why in by_http.result().text
-    limit = lab.topology.deadlines.leaderless
-    proof.within(f"{node.name}: fails: {why}", time.monotonic() - begun, limit, "N4, twice")
+    with ThreadPoolExecutor(2 * len(nodes)) as pool:
+        by_dns = [pool.submit(rcode, node, port, echo) for node in nodes]
+        by_http = [pool.submit(node.agent.get, f"health/service/{echo}", stale="") for node in nodes]
+    took, limit = time.monotonic() - begun, lab.topology.deadlines.leaderless
+    for node, answer in zip(nodes, by_dns, strict=True):
+        assert answer.result() == "SERVFAIL", node.name
+    for node, refusal in zip(nodes, by_http, strict=True):
+        assert refusal.result().status_code == HTTPStatus.INTERNAL_SERVER_ERROR, node.name
+        assert why in refusal.result().text, node.name
+    who = " and ".join(node.name for node in nodes)
+    proof.within(f"{who}: fail: {why}", took, limit, "N4, twice")
 
 
 @contextmanager

@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.full, pytest.mark.destructive]
 
 Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 
+# The inner gate waits less long for what these tests know will not come.
+IMPATIENT = "deadlines: {members: 5, connect: 3}"
 SHARED = "from suites.conftest import faults, fleet, undisturbed, power"
 DIES = """
 def test_it(lab, power):
@@ -53,7 +55,9 @@ def run(lab: Lab, tmp_path: Path, power: Machines) -> Run:
     def inner(body: str) -> "subprocess.CompletedProcess[str]":
         (tmp_path / "conftest.py").write_text(SHARED)
         (tmp_path / "test_inner.py").write_text(body)
-        words = ["-p", "lab.plugin", f"--rootdir={ROOT}", f"--run-folder={tmp_path}/run", str(tmp_path)]
+        (facts := tmp_path / "impatient.yaml").write_text(IMPATIENT)
+        options = [f"--rootdir={ROOT}", f"--run-folder={tmp_path}/run", f"--topology={facts}"]
+        words = ["-p", "lab.plugin", *options, str(tmp_path)]
         # Whoever started us in the background may have SIGINT ignored, which is handed down.
         heeding = ["env", "--default-signal=INT"]
         command = [*heeding, sys.executable, "-m", "pytest", "-c", str(ROOT / "pytest.ini"), *words]

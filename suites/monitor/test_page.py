@@ -19,7 +19,7 @@ from lab.waiting import lapse, wait_for
 from .conftest import Picture
 
 HELD = 200
-SCENE = 6  # seconds of each scene of a demo
+SCENE = 2  # seconds of each scene of a demo: the chart has a point a second
 
 
 def sequence(name: str) -> int:

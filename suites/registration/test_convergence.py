@@ -14,7 +14,7 @@ from lab.waiting import Unmet
 
 from .conftest import PORT, Containers, registrator_away
 
-WAVE = 50
+WAVE, WAVES = 50, 2
 START_OR_END = (
     'n=${1#?}; case "$1" in'
     ' +*) docker run --detach --name "t-$n" --publish "$n:80" --entrypoint sleep "$0" 600;;'
@@ -130,18 +130,12 @@ def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab)
         services.deregister("foreign")
 
 
-@pytest.mark.deepest
-@pytest.mark.timeout(600)
 @pytest.mark.original_fails("#339")
-@pytest.mark.parametrize("waves", [2, pytest.param(4, marks=pytest.mark.full)])
-def test_many_containers_in_waves(containers: Containers, waves: int) -> None:
-    """R9: Waves of 50, each of which comes while the one before goes: the catalog equals `docker ps`.
-
-    In full depth they are 200 containers.
-    """
+def test_many_containers_in_waves(containers: Containers) -> None:
+    """R9: Waves of 50, each of which comes while the one before goes: the catalog equals `docker ps`."""
     old: list[int] = []
-    for wave in range(waves + 1):
-        new = [20001 + wave * WAVE + number for number in range(WAVE)] if wave < waves else []
+    for wave in range(WAVES + 1):
+        new = [20001 + wave * WAVE + number for number in range(WAVE)] if wave < WAVES else []
         mixed = chain.from_iterable(zip_longest((f"+{port}" for port in new), (f"-{port}" for port in old)))
         containers.many(START_OR_END, [word for word in mixed if word])
         wanted = [containers.id_of(f"t-{port}", PORT) for port in new]
