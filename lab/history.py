@@ -3,7 +3,7 @@
 Load and faults append records while they work; lab.checks judges and lab.timeline draws them afterwards.
 An operation is *invoked* and ends *ok* (it happened), *fail* (it certainly did not and never will) or
 *unknown* (it may have: a time-out, a lost connection, an error that does not say). One that never ended is
-unknown, too. A fault is *injected*, has *struck*, is *seen*, *healed* and *recovered*.
+unknown, too. A fault is *injected*, has *struck*, is *seen*, *healing*, *healed* and *recovered*.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ OK, FAIL, UNKNOWN = Result  # bound once: Python 3.11 makes a call of each acces
 class Stage(StrEnum):
     """What a fault has come to.
 
-    INJECTED is when its injection begins, STRUCK when that is over; SEEN and RECOVERED are observed from
-    outside, not assumed.
+    INJECTED is when its injection begins, STRUCK when that is over; HEALING is when it begins to be undone,
+    HEALED when that is over; SEEN and RECOVERED are observed from outside, not assumed.
     """
 
     INJECTED = "injected"
     STRUCK = "struck"
     SEEN = "seen"
+    HEALING = "healing"
     HEALED = "healed"
     RECOVERED = "recovered"
 
@@ -136,6 +137,7 @@ class Fault:
     healed: int | None
     recovered: int | None
     struck: int | None = None
+    healing: int | None = None
 
 
 class History:
@@ -209,7 +211,7 @@ class History:
         """Return the faults in the order in which they were injected."""
         records = self.records
         at = {(record.number, record.stage): record.time for record in records if isinstance(record, Mark)}
-        later = (Stage.SEEN, Stage.HEALED, Stage.RECOVERED, Stage.STRUCK)
+        later = (Stage.SEEN, Stage.HEALED, Stage.RECOVERED, Stage.STRUCK, Stage.HEALING)
         return [
             Fault(it.name, it.targets, it.restarts, it.time, *(at.get((it.number, stage)) for stage in later))
             for it in records

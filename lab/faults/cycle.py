@@ -122,6 +122,7 @@ class Faults:
             self._await(fault)
             self.history.mark(number, Stage.SEEN)
             yield
+            self.history.mark(number, Stage.HEALING)
         finally:
             self._finally(fault.heal)
             self.history.mark(number, Stage.HEALED)

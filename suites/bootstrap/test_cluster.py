@@ -68,4 +68,8 @@ def test_control_a_stopped_server_is_noticed(lab: Lab, faults: Faults) -> None:
             what=f"{server.name} seen as not alive",
         )
         rest = Lab(lab.topology, {node.name: node for node in [lab.client, *others]})
-        assert [it for it in violations(rest) if server.name in it]
+        wait_for(
+            lambda: [it for it in violations(rest) if server.name in it],
+            within=lab.topology.deadlines.fault,
+            what=f"{server.name} named by who checks the others",
+        )

@@ -66,8 +66,8 @@ def test_a_frozen_leader_is_replaced_and_steps_down(lab: Lab, faults: Faults, pr
 
     fault, limits = faults.history.faults()[0], lab.topology.deadlines
     assert fault.struck
-    assert fault.healed
-    late = last_claim(faults.history, old.name, fault) - (fault.healed - fault.struck) / 1e9
+    assert fault.healing
+    late = last_claim(faults.history, old.name, fault) - (fault.healing - fault.struck) / 1e9
     proof.within("still called itself leader", max(0.0, late), limits.lease + limits.answer, "N3")
     judge(proof, faults.history)
 

@@ -63,7 +63,7 @@ LONG = {"leave", "isolate"}  # a vote takes autopilot's 10 s, members lost on bo
     "kind", [pytest.param(it, marks=pytest.mark.full if it in LONG else ()) for it in KINDS]
 )
 def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind: str) -> None:
-    """A fault comes through its four stages, and the cluster is whole again."""
+    """A fault comes through its stages, and the cluster is whole again."""
     with faults.under(KINDS[kind](lab)):
         pass
 

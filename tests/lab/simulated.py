@@ -66,7 +66,8 @@ def _records(number: int, it: Operation | Fault) -> Iterator[Record]:
             yield Completion(int(it.end), number, it.result, it.value, index, it.error)
     else:
         yield Injection(it.injected, number, it.name, it.targets, it.restarts)
-        for stage, time in zip(list(Stage)[1:], (it.struck, it.seen, it.healed, it.recovered), strict=True):
+        times = (it.struck, it.seen, it.healing, it.healed, it.recovered)
+        for stage, time in zip(list(Stage)[1:], times, strict=True):
             if time is not None:
                 yield Mark(time, number, stage)
 
