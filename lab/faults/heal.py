@@ -11,7 +11,7 @@ import requests
 from lab.errors import CommandError, LabError
 from lab.faults.cycle import on_each
 from lab.faults.disk import FILLER, restoration
-from lab.faults.host import dark
+from lab.faults.host import await_login, dark
 from lab.faults.network import TABLES
 from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
@@ -60,9 +60,11 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
         names = [node.name for node in off]
         machines.resume(*names)
         machines.boot(*names)
-        for node in off:
-            node.hang_up()
-            yield f"{node.name}: booted"
+        try:
+            await_login(off)
+        except Unmet as unmet:
+            raise LabError(str(unmet)) from unmet
+        yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
     if machines and _ill(lab, lab.topology.deadlines.recovery):

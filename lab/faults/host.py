@@ -28,16 +28,6 @@ class _Host(Fault):
         """Return whether none of the hosts greets at its SSH port."""
         return len(dark(self.nodes)) == len(self.nodes)
 
-    def return_of_all(self) -> None:
-        """Wait until each host lets us in again."""
-        for node in self.nodes:
-            node.hang_up()
-            wait_for(
-                lambda: node.run("echo", "in"),  # noqa: B023 - asked before the next turn
-                within=node.limits.host_up,
-                what=f"login at {node.name}",
-            )
-
 
 class PowerCut(_Host):
     """The power of hosts is cut: no process is told, and no peer. They boot when it is healed.
@@ -55,7 +45,7 @@ class PowerCut(_Host):
     def heal(self) -> None:
         """Boot the hosts."""
         self._machines.boot(*(node.name for node in self.nodes))
-        self.return_of_all()
+        await_login(self.nodes)
 
 
 class Reboot(_Host):
@@ -69,7 +59,7 @@ class Reboot(_Host):
         self._booted = {node: boot_of(node) for node in self.nodes}
         self._machines.halt(*(node.name for node in self.nodes))
         self._machines.boot(*(node.name for node in self.nodes))
-        self.return_of_all()
+        await_login(self.nodes)
 
     def seen(self) -> bool:
         """Return whether each host has booted since."""
@@ -92,7 +82,18 @@ class Freeze(_Host):
     def heal(self) -> None:
         """Let the hosts go on."""
         self._machines.resume(*(node.name for node in self.nodes))
-        self.return_of_all()
+        await_login(self.nodes)
+
+
+def await_login(nodes: Iterable[Node]) -> None:
+    """Wait until each of the hosts, which were away, lets us in again. Raises Unmet."""
+    for node in nodes:
+        node.hang_up()
+        wait_for(
+            lambda: node.run("echo", "in"),  # noqa: B023 - asked before the next turn
+            within=node.limits.host_up,
+            what=f"login at {node.name}",
+        )
 
 
 def boot_of(node: Node) -> str:
