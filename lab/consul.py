@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from lab.topology import Topology
 from lab.tunnel import Tunnel
 
 Place = tuple[str, int]  # address and port
+SHORT = re.compile(r"0|[\d.]+(ns|µs|ms)")  # a time below a second as Go words it
 
 
 class Status(enum.IntEnum):
@@ -77,15 +79,16 @@ class Agent:
         """Return the leader's address host:port as this agent knows it, empty when there is none."""
         return str(self.api.status.leader())
 
-    def peers(self) -> list[Peer]:
-        """Return raft's configuration, by node name. Needs a leader."""
-        servers = self.api.operator.raft_config()["Servers"]
+    def peers(self, *, own: bool = False) -> list[Peer]:
+        """Return raft's configuration, by node name, as the leader has it, or else this server's `own`.
+
+        Only the latter is answered without a leader.
+        """
+        answer = self.get("operator/raft/configuration", **({"stale": ""} if own else {}))
+        answer.raise_for_status()
+        servers = answer.json()["Servers"]
         peers = [Peer(s["Node"], s["Address"], s["Leader"], s["Voter"]) for s in servers]
         return sorted(peers, key=lambda peer: peer.node)
-
-    def configuration_index(self) -> int:
-        """Return the index in raft's log of the configuration that the leader goes by."""
-        return int(self.api.operator.raft_config()["Index"])
 
     def health(self) -> dict[str, bool]:
         """Return autopilot's view, asked of the leader: voter's name -> healthy. Non-voters are left out.
@@ -111,6 +114,15 @@ class Agent:
     def raft(self) -> dict[str, str]:
         """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""
         return dict(self.api.agent.self()["Stats"]["raft"])
+
+    def follows(self, term: str) -> bool:
+        """Return whether this server leads in a term, or has heard of its leader within the last second.
+
+        Asked of the server itself: what autopilot says of its health may be as old as 2 s (N7).
+        """
+        raft = self.raft()
+        just_now = SHORT.fullmatch(raft["last_contact"]) is not None
+        return raft["term"] == term and (raft["state"] == "Leader" or just_now)
 
     def members(self) -> dict[str, Status]:
         """Return gossip's members as this agent sees them, by name."""

@@ -35,18 +35,21 @@ def unrecovered(lab: Lab) -> list[str]:
 def _cluster(lab: Lab) -> list[str]:
     found = []
     wanted = lab.topology.consul.bootstrap_expect
+    term = lab.leader().agent.raft()["term"]
     for server in lab.servers:
-        peers = server.agent.peers()
+        peers = server.agent.peers(own=True)
         voters = [peer.node for peer in peers if peer.voter]
         leaders = [peer.node for peer in peers if peer.leader]
         if len(voters) != wanted or len(leaders) != 1:
             found.append(f"{server.name}: voters {voters}, leaders {leaders}; wanted {wanted} and 1")
+        if not server.agent.follows(term):
+            found.append(f"{server.name}: hears of no leader of term {term}")
     expected = {node.name for node in lab.agents}
     for node in lab.agents:
         alive = {name for name, status in node.agent.members().items() if status is Status.ALIVE}
         if alive != expected:
             found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
-    return found + _unlisted(lab) + clones(lab)
+    return found + _unlisted(lab) + clones(lab) + _misnamed(lab)
 
 
 def _unlisted(lab: Lab) -> list[str]:
@@ -74,6 +77,20 @@ def clones(lab: Lab) -> list[str]:
         f"{' and '.join(sorted(names))} have the node-id {number}: one is a copy of the other's disk"
         for number, names in bearers.items()
         if len(names) > 1
+    ]
+
+
+def _misnamed(lab: Lab) -> list[str]:
+    """Return, in words, which members the catalog has under another node-id than they have.
+
+    It refuses a server that came back with another one before it was missed (M6).
+    """
+    own = lab.agents[0].agent.node_ids()
+    catalog = {it["Node"]: it["ID"] for it in lab.agents[0].agent.api.catalog.nodes()[1]}
+    return [
+        f"{name}: its node-id is {number}, the catalog's {catalog.get(name)}"
+        for name, number in own.items()
+        if catalog.get(name) != number
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import threading
 import uuid
 from collections.abc import Iterable
@@ -22,9 +23,11 @@ import aiohttp
 from lab.errors import LabError
 from lab.history import KEPT, LEADER, READ, STALE_READ, WRITE, History
 from lab.hosts import Lab, Node
+from lab.waiting import lapse
 
 RATE = 10.0  # of each stream of requests, a second
 START = 5.0
+AHEAD = 1.0  # seconds of load before the body
 ROUNDS_AT_THE_END = 6  # requests one after another: those under way, three rounds, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
@@ -66,13 +69,17 @@ class KvLoad:
         self._failed: BaseException | None = None
 
     def __enter__(self) -> Self:
-        """Start, and wait until the first write and the first read of each key are done."""
+        """Start, and wait until there was a good second of load (etcd's tests do), to a random phase.
+
+        Raises LabError when the first write or read of a key is not done in time.
+        """
         self._thread.start()
         if not self._begun.wait(START):
             self._over.set()
             raise LabError(
                 f"the load on Consul did not begin within {START:g} s: {self._failed or 'no answer'}"
             )
+        lapse(AHEAD + random.random() / 2, "load before all else")  # noqa: S311 - no secret
         return self
 
     def __exit__(

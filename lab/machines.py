@@ -15,6 +15,8 @@ from lab import fence, topology
 from lab.errors import LabError
 from lab.topology import ROOT
 
+RUNS = "already running"  # what lxc-start says of a host that does
+
 
 class Machines:
     """The Vagrant environment of this checkout."""
@@ -72,14 +74,16 @@ class Machines:
             list(pool.map(shut_down, names))
 
     def boot(self, *names: str) -> None:
-        """Start hosts that are off; those that run are left alone.
+        """Start hosts that are off; those that run are left alone. Raises LabError when LXC refuses.
 
         LXC's own start takes a second, Vagrant's five; it goes by what Vagrant wrote down of the host.
         """
         others = [name for name in names if not self._container(name)]
         for container in filter(None, map(self._container, names)):
-            start = ["sudo", "lxc-start", "--name", container]
-            subprocess.run(fence.command(topology.load(), *start), check=False)
+            start = fence.command(topology.load(), "sudo", "lxc-start", "--name", container)
+            done = subprocess.run(start, capture_output=True, text=True, check=False)
+            if done.returncode and RUNS not in done.stderr:
+                raise LabError(f"{container} does not boot: {done.stderr}")
         if others:
             self._vagrant.up(vm_name=_any_of(others), provision=False)
 

@@ -27,7 +27,7 @@ class Outcome(enum.IntEnum):
 WORDS = {
     Outcome.OK: "OK: the stack keeps its promises",
     Outcome.BROKEN: "BROKEN: a promise is not kept",
-    Outcome.UNKNOWN: "COULD NOT TELL: the lab, not the stack, failed",
+    Outcome.UNKNOWN: "COULD NOT TELL: the lab failed, or nothing was tested, or not all was written down",
 }
 SHORT = {Outcome.OK: "ok", Outcome.BROKEN: "BROKEN", Outcome.UNKNOWN: "could not tell"}
 

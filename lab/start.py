@@ -61,13 +61,12 @@ def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[S
 def agreed(lab: Lab) -> bool:
     """Return whether every server names the same leader and lists the same voters: all servers.
 
-    The lists are asked for when all know a leader: a server that knows none holds such a question for longer
-    and longer pauses, so that its answer would come seconds after the leader did.
+    Each is asked for its own list.
     """
     leaders = {server.agent.leader() for server in lab.servers}
     if len(leaders) != 1 or "" in leaders:
         return False
-    lists = {tuple(server.agent.peers()) for server in lab.servers}
+    lists = {tuple(server.agent.peers(own=True)) for server in lab.servers}
     voters = {tuple(peer.node for peer in peers if peer.voter) for peers in lists}
     leading = [peer.leader for peers in lists for peer in peers]
     return voters == {tuple(sorted(server.name for server in lab.servers))} and leading.count(True) == 1

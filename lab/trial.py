@@ -13,6 +13,7 @@ from lab.checks import (
     lost_writes,
     one_leader_per_term,
     stale_reads_advance,
+    tally,
     unavailability,
 )
 from lab.errors import LabError
@@ -116,10 +117,14 @@ def leaderless_answers(history: History, through: Collection[str] = ()) -> int:
 
 
 def hold_leaderless(lab: Lab, proof: Proof, history: History, through: Collection[str] = ()) -> None:
-    """With raft_multiplier 1, stand by that nobody is told "no leader" (N4).
+    """With raft_multiplier 1, stand by that nobody is told "no leader" (N4), and tell what else went wrong.
 
-    An election is over then before `rpc_hold_timeout`, for which requests are held.
+    An election is over then before `rpc_hold_timeout`, for which requests are held. A follower that still
+    asks the dead leader, whose host refuses it, fails a request at once: that is noted.
     """
+    for action in (WRITE, READ):
+        ended = tally(history, action)
+        proof.note(f"{action}s that failed or are unknown", sum(ended.values()) - ended.get(OK, 0))
     if lab.topology.consul.raft_multiplier == 1:
         proof.within('answers "No cluster leader"', leaderless_answers(history, through), 0, "N4", "")
 

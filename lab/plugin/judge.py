@@ -50,6 +50,7 @@ class Judge:
         self._outcome = Outcome.OK
         self._lab: Lab | None = None
         self._left: list[str] = []
+        self._unwritten: list[str] = []
         self._waits = Waits()
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
@@ -123,19 +124,27 @@ class Judge:
             yield
         except KeyboardInterrupt:
             exitstatus = pytest.ExitCode.INTERRUPTED
-        self._outcome = max([Outcome.OK, *(entry.outcome for entry in self._entries.values())])
+        except OSError as error:
+            self._unwritten.append(f"a report was not written: {error}")
+        entries = self._entries.values()
+        self._outcome = max([Outcome.OK, *(entry.outcome for entry in entries)])
         if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
             self._outcome = Outcome.UNKNOWN
-        if exitstatus in {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}:
-            session.exitstatus = int(self._outcome)
+        if entries and all(entry.not_run for entry in entries):
+            self._outcome = Outcome.UNKNOWN
         if exitstatus == pytest.ExitCode.INTERRUPTED and self._lab:
             self._left = _left(self._lab)
-        if any(entry.promise for entry in self._entries.values()):
+        if any(entry.promise for entry in entries):
             facts = {"depth": self._depth, **self._config.stash[metadata_key], "left": self._left}
             try:
-                save(self._folder(), document(self._entries.values(), self._outcome, facts))
+                save(self._folder(), document(entries, self._outcome, facts))
             except OSError as error:
-                self._left.append(f"verdict.json was not written: {error}")
+                self._unwritten.append(f"verdict.json was not written: {error}")
+        if self._unwritten:
+            self._outcome = Outcome.UNKNOWN
+        own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
+        if exitstatus in own:
+            session.exitstatus = int(self._outcome)
 
     @property
     def _depth(self) -> str:
@@ -155,6 +164,11 @@ class Judge:
             terminalreporter.line(line)
         terminalreporter.section("verdict")
         terminalreporter.line(f"{WORDS[self._outcome]} (depth {self._depth})")
+        broken = sum(entry.outcome is Outcome.BROKEN for entry in entries)
+        if broken and self._outcome is Outcome.UNKNOWN:
+            terminalreporter.line(f"and BROKEN: {broken} tests found a promise not kept")
+        for line in self._unwritten:
+            terminalreporter.line(line)
         for line in self._left:
             terminalreporter.line(f"left behind: {line}")
 

@@ -15,7 +15,7 @@ from lab.waiting import wait_for
 @pytest.mark.quick
 def test_three_voters_and_one_leader(lab: Lab) -> None:
     """Every server lists the same peers: all of them voters, exactly one of them the leader."""
-    answers = {server.name: server.agent.peers() for server in lab.servers}
+    answers = {server.name: server.agent.peers(own=True) for server in lab.servers}
     peers = answers[lab.servers[0].name]
 
     assert {tuple(peers)} == {tuple(answer) for answer in answers.values()}

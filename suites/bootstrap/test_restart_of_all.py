@@ -15,8 +15,15 @@ from lab.proof import Proof
 from lab.start import agreed, seconds_until, start
 from lab.trial import hold_availability
 from lab.unit import Unit
+from lab.waiting import wait_for
 
 RECOVERY = "found peers.json file"  # what a server logs that takes its peers from there
+CHANGED = "updating configuration: command="  # and a leader that changes the list of peers (raft.go)
+
+
+def configurations(lab: Lab) -> list[str]:
+    """Return each server's own list of peers: ids, addresses, who votes."""
+    return [server.agent.raft()["latest_configuration"] for server in lab.servers]
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def find_together(
     """Ends all servers by a fault, starts them in order, and proves that they are the cluster they were."""
 
     def proven_under(fault: Fault) -> None:
-        peers = lab.leader().agent.configuration_index()
+        peers = configurations(lab)
         since = {node: Unit(node).now() for node in order}
         with faults.under(fault):
             start(order[0])
@@ -34,10 +41,17 @@ def find_together(
             took = seconds_until(lambda: lab.leader(order[:2]), begun, faults.limits.recovery, "a leader")
             start(order[2])
             proof.within("a leader, from the second's start", took, faults.limits.election, "N2")
+        wait_for(
+            lambda: [marks.found(node.agent, "stale") for node in order],
+            until=lambda found: all(it == marks.wanted for it in found),
+            within=faults.limits.answer,
+            what="all data on each server",
+        )
         for node in order:
-            assert marks.found(node.agent) == marks.wanted, node.name
-            assert RECOVERY not in Unit(node).journal(since[node]), node.name
-        assert lab.leader().agent.configuration_index() == peers, "the list of peers was changed"
+            said = Unit(node).journal(since[node])
+            assert RECOVERY not in said, node.name
+            assert CHANGED not in said, node.name
+        assert configurations(lab) == peers
 
     return proven_under
 

@@ -35,6 +35,7 @@ from lab.hosts import Lab
 from lab.invariants import unrecovered
 from lab.machines import Machines
 from lab.proof import Proof
+from lab.start import await_death
 from lab.unit import Unit
 
 KINDS: dict[str, Callable[[Lab], Fault]] = {
@@ -115,7 +116,7 @@ def test_a_wiped_server_is_a_new_one(lab: Lab, faults: Faults) -> None:
     before = unit.read("node-id")
 
     with faults.under(Wipe(lab.servers[0])):
-        pass
+        await_death(lab.servers[:1], lab.servers[1:])
 
     assert unit.read("node-id") != before
 

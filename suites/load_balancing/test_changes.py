@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -49,6 +50,18 @@ def reached(lab: Lab, names: list[str], proof: Proof) -> None:
     proof.within(f"{len(names)} new reached", time.monotonic() - begun, within, "choice, N16")
 
 
+def unlisted(lab: Lab, names: list[str], proof: Proof) -> None:
+    """Wait until HAProxy has none of the services, whose removal has just begun, and hold the time."""
+    begun, within = time.monotonic(), lab.topology.deadlines.register + lab.topology.haproxy.wait_max
+    wait_for(
+        lambda: {name.split(":")[1] for name in lab.haproxy.servers()},
+        until=lambda listed: not listed & set(names),
+        within=lab.topology.deadlines.loadbalancer + lab.topology.deadlines.removal,
+        what=f"HAProxy without {', '.join(names)}",
+    )
+    proof.within(f"{len(names)} removed get nobody", time.monotonic() - begun, within, "choice, N16")
+
+
 def shares_of_held(lab: Lab, names: list[str]) -> dict[str, int]:
     """Return how many held connections each service has, once all are there."""
     return wait_for(
@@ -79,7 +92,10 @@ def test_fewer_instances_cost_only_what_they_held(lab: Lab, fleet: Fleet, proof:
         with stream(lab) as load:
             flowing(lab, names)
             begun = time.monotonic()
-            fleet.remove(*gone)
+            with ThreadPoolExecutor(1) as pool:
+                removal = pool.submit(fleet.remove, *gone)
+                unlisted(lab, gone, proof)
+                removal.result()
             fleet.settle()
             proof.note("three removed, told and drained", time.monotonic() - begun, "s")
             flowing(lab, serving(fleet))

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab.history import OK, WRITE, History
 from lab.hosts import Lab, Node
 from lab.ledger import read
 from lab.proof import Proof
 from lab.start import await_death
 from lab.waiting import wait_for
 
+BETWEEN = 50  # writes
 KEYS = 100  # as many as Consul's own tests of a restored snapshot have
 
 
@@ -71,13 +73,15 @@ def lacking(lab: Lab) -> list[str]:
     and those that have not applied yet what the leader had committed.
     """
     leader = lab.leader()
-    committed = int(leader.agent.raft()["commit_index"])
+    raft = leader.agent.raft()
+    committed = int(raft["commit_index"])
     health = leader.agent.api.operator.autopilot_health()["Servers"]
     votes = {it["Name"]: it["ID"] for it in health if it["Voter"] and it["Healthy"]}
     catalog = {it["Node"]: it["ID"] for it in leader.agent.api.catalog.nodes()[1]}
     own = {it.name: it.agent.api.agent.self()["Config"]["NodeID"] for it in lab.servers}
     behind = [it.name for it in lab.servers if int(it.agent.raft()["applied_index"]) < committed]
     return [
+        *(f"{it.name} hears of no leader" for it in lab.servers if not it.agent.follows(raft["term"])),
         *(f"{name} is behind" for name in behind),
         *(f"{name} does not vote" for name, number in own.items() if votes.get(name) != number),
         *(f"{name} has another id in the catalog" for name, number in own.items() if catalog[name] != number),
@@ -97,3 +101,20 @@ def wait_until_failed(survivor: Node, lost: list[Node]) -> None:
     "Node name X is reserved".
     """
     await_death(lost, [survivor])
+
+
+def await_writes(lab: Lab, history: History) -> None:
+    """Wait until BETWEEN more writes are acknowledged."""
+    before = len(acknowledged(history))
+    wait_for(
+        lambda: len(acknowledged(history)) >= before + BETWEEN,
+        within=lab.topology.deadlines.operation,
+        what=f"{BETWEEN} writes",
+    )
+
+
+def acknowledged(history: History) -> dict[str, tuple[str | None, int]]:
+    """Return the value and index of each key whose write was acknowledged so far."""
+    return {
+        it.key: (it.value, it.index) for it in history.operations() if it.action == WRITE and it.result is OK
+    }

@@ -66,8 +66,8 @@ def test_a_lost_server_is_replaced_by_one_elsewhere(
         if forgotten_by == "operator":
             leader.run("consul", "operator", "raft", "remove-peer", f"-id={number}")
         wait_for(
-            lambda: [peer.node for peer in leader.agent.peers()],
-            until=lambda names: lost.name not in names,
+            lambda: leader.agent.raft()["latest_configuration"],
+            until=lambda peers: number not in peers,
             within=limits.recovery,
             what=f"raft without {lost.name}",
         )
@@ -78,7 +78,9 @@ def test_a_lost_server_is_replaced_by_one_elsewhere(
         with Spare(lab) as spare:
             wait_for(
                 leader.agent.health,
-                until=lambda health: health.get(spare.name) and len(health) == len(lab.servers),
+                until=lambda health: (
+                    spare.name in health and all(health.values()) and len(health) == len(lab.servers)
+                ),
                 within=limits.recovery,
                 what=f"{spare.name} a healthy voter",
             )

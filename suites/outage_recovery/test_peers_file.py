@@ -140,6 +140,7 @@ def refused_without(recovery: Recovery, unit: Unit, *hidden: str) -> str:
             unit.move(path.replace("/", "."), path)
 
 
+@pytest.mark.destructive
 def test_a_cluster_that_lives_is_not_recovered(lab: Lab, proof: Proof) -> None:
     """O6: While there is a leader, or another server lives, a recovery is refused and nothing is stopped."""
     with pytest.raises(PeersError, match="knows a leader"):

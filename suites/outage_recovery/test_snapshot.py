@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from lab.checks import consistent_cut
-from lab.history import OK, WRITE, History
+from lab.history import History
 from lab.hosts import Lab
 from lab.ledger import Ledger, read
 from lab.proof import Proof
@@ -13,8 +13,9 @@ from lab.snapshot import Snapshot
 from lab.spare import Spare
 from lab.waiting import wait_for
 
+from .conftest import acknowledged, await_writes
+
 SNAPSHOTS = 3
-BETWEEN = 50  # writes
 
 
 def test_a_snapshot_under_load_is_the_store_of_one_moment(lab: Lab, history: History, proof: Proof) -> None:
@@ -46,21 +47,6 @@ def test_a_snapshot_under_load_is_the_store_of_one_moment(lab: Lab, history: His
             assert int(snapshot.inspect()["Index"]) >= newest(history, found)
 
 
-def await_writes(lab: Lab, history: History) -> None:
-    """Wait until BETWEEN more writes are acknowledged."""
-    before = len(indexes(history))
-    wait_for(
-        lambda: len(indexes(history)) >= before + BETWEEN,
-        within=lab.topology.deadlines.operation,
-        what=f"{BETWEEN} writes",
-    )
-
-
-def indexes(history: History) -> dict[str, int]:
-    """Return the index of each key whose write was acknowledged."""
-    return {it.key: it.index for it in history.operations() if it.action == WRITE and it.result is OK}
-
-
 def newest(history: History, found: dict[str, str]) -> int:
     """Return the highest index of what was found."""
-    return max(index for key, index in indexes(history).items() if key in found)
+    return max(index for key, (_, index) in acknowledged(history).items() if key in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 import consul
 import pytest
@@ -82,8 +83,9 @@ def answers_only_stale_reads(old: Node) -> None:
     for refused in (read, written):
         with pytest.raises(consul.ConsulException):
             refused.result()
-    api.kv.get("consul-demo/any", consistency="stale")
-    assert old.agent.resolve("consul"), "no server in its DNS"
+    for path in ("kv/consul-demo/any", "catalog/nodes"):
+        assert old.agent.get(path, stale="").status_code in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}, path
+    wait_for(lambda: old.agent.addresses("consul"), within=old.limits.answer, what="servers in its DNS")
 
 
 @pytest.mark.full

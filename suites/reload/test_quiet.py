@@ -8,6 +8,7 @@ from lab.errors import LabError
 from lab.fleet import Fleet
 from lab.hosts import Lab
 from lab.load import Load, front
+from lab.naive import BASE
 from lab.proof import Proof
 from lab.waiting import wait_for
 
@@ -20,7 +21,12 @@ LEAST_PACE = 8  # changes a second
 
 
 def test_old_processes_end_with_their_connections(lab: Lab, twins: Twins, proof: Proof) -> None:
-    """H5: Of twenty reloads only the process that still holds a connection is left, and it ends with that."""
+    """H5: Of twenty reloads only the process that still holds a connection is left, and it ends with that.
+
+    One whose connection never ends is bounded by `hard-stop-after`, which HAProxy was started with.
+    """
+    bound = f"hard-stop-after {lab.topology.haproxy.hard_stop_after:g}s"
+    assert bound in lab.lb.run("docker", "exec", "haproxy", "cat", BASE)
     limit, left = lab.topology.deadlines.reload, 0
     longest = RELOADS * (lab.topology.deadlines.loadbalancer + limit)
     with Load(lab.client, front(lab), "-c", "1", seconds=int(longest) + 20) as load:

@@ -1,4 +1,4 @@
-"""What shows only after a long time. K3 is in failover/, K4 is `tools/lab repeat`; all are opt-in."""
+"""What shows only after a long time; all are opt-in. K3 is in failover/."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from lab.errors import NotRunError
 from lab.faults import Faults, Kill, Terminate
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
@@ -26,6 +27,11 @@ MOST = 5
 GROWTH = 1.2  # of the second half's median over the first's: what noise may make of a flat line (our choice)
 
 pytestmark = pytest.mark.soak
+
+
+def test_the_gate_says_the_same_twenty_times() -> None:
+    """K4: The whole gate says the same of an unchanged lab twenty times."""
+    raise NotRunError("a run cannot repeat itself: it is `make repeat N=20`")
 
 
 @pytest.mark.timeout(3600)

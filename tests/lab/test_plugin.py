@@ -60,7 +60,11 @@ def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
             Outcome.UNKNOWN,
         ),
         ("import json\ndef test_it(): json.loads('<html>')", Outcome.UNKNOWN),
-        ("from lab.errors import *\ndef test_it(): raise NotRunError('no power')", Outcome.OK),
+        ("from lab.errors import *\ndef test_it(): raise NotRunError('no power')", Outcome.UNKNOWN),
+        (
+            "from lab.errors import *\ndef test_it(): raise NotRunError('no power')\ndef test_b(): pass",
+            Outcome.OK,
+        ),
         ("def test_it(): assert False\ndef test_b(): raise OSError('gone')", Outcome.UNKNOWN),
     ],
 )
@@ -210,8 +214,18 @@ def test_a_folder_that_cannot_be_written_is_said(suite: pytest.Pytester) -> None
 
     result = run(suite, "def test_it():\n    'F1: It.'\n    assert False")
 
-    assert result.ret == Outcome.BROKEN
-    result.stdout.fnmatch_lines(["*verdict.json was not written*"])
+    assert result.ret == Outcome.UNKNOWN
+    result.stdout.fnmatch_lines(["and BROKEN: 1 *", "*verdict.json was not written*"])
+
+
+def test_a_report_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -> None:
+    """A run whose own reports find no room ends with "could not tell", though every test passed."""
+    suite.makefile("", full="a file in the folder's place")
+
+    result = run(suite, "def test_it():\n    'F1: It.'", "--junit-xml=full/junit.xml")
+
+    assert result.ret == Outcome.UNKNOWN
+    result.stdout.fnmatch_lines(["a report was not written: *"])
 
 
 def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
