@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from lab.hosts import Lab, Node
 
+YOUNG = 200  # indexes, of which a new cluster takes some 40 until it lists a service
+OUTGROWN = "consul-demo/outgrown"
+
 
 def start(node: Node) -> float:
     """Start an agent, wait until it answers, and return when it was told to start, on the monotonic clock."""
@@ -56,6 +59,18 @@ def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[S
         within=watchers[0].limits.members,
         what=f"{', '.join(names)} known as {' or '.join(words)}",
     )
+
+
+def outgrow(node: Node) -> None:
+    """Take a cluster's index, through the agent of a host, to where no cluster is that was just founded.
+
+    consul-template takes an answer at the index it knows for no news (its watch/view.go); only a lower one
+    tells it that the cluster is another. A new cluster that came to the very index of the one before, both at
+    40, went unnoticed until the next change. Raises consul.ConsulException.
+    """
+    for _ in range(YOUNG // 2):
+        node.agent.api.kv.put(OUTGROWN, "x")
+        node.agent.api.kv.delete(OUTGROWN)
 
 
 def agreed(lab: Lab) -> bool:

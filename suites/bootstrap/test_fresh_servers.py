@@ -11,15 +11,16 @@ from lab.hosts import Lab, Node
 from lab.invariants import running, unrecovered
 from lab.marks import Marks
 from lab.proof import Proof
-from lab.start import agreed, seconds_until, start, start_all
+from lab.start import agreed, outgrow, seconds_until, start, start_all
 from lab.waiting import hold
 
 LATE = 60  # seconds that the third server is late
 
 
 @pytest.fixture(autouse=True)
-def served_before(fleet: Fleet) -> None:
-    """An echo service that was there before."""
+def served_before(lab: Lab, fleet: Fleet) -> None:
+    """An echo service that was there before, in a cluster that no new one is taken for."""
+    outgrow(lab.docker)
     fleet.serve()
 
 
