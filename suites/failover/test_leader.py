@@ -188,11 +188,18 @@ def test_a_leader_with_a_full_disk_is_replaced(lab: Lab, faults: Faults, proof: 
 
 
 def make_leader(lab: Lab, server: Node) -> None:
-    """Let leadership be given to one server."""
+    """Let leadership be given to one server, as soon as the leader replicates to it again.
+
+    That begins, after an absence, seconds later than the heartbeats: its pauses double with each failure.
+    """
+    within = lab.topology.deadlines.transfer
     if lab.leader() is not server:
         ids = {s["Node"]: s["ID"] for s in server.agent.api.operator.raft_config()["Servers"]}
-        assert server.agent.api.operator.raft_transfer_leader(ids[server.name])
-    within = lab.topology.deadlines.transfer
+        wait_for(
+            lambda: server.agent.api.operator.raft_transfer_leader(ids[server.name]),
+            within=within,
+            what=f"leadership given to {server.name}",
+        )
     wait_for(lab.leader, until=lambda it: it is server, within=within, what=f"{server.name} as leader")
 
 
