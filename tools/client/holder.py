@@ -21,14 +21,13 @@ from .history import HOLD, PING
 from .kernel import borrowed
 from .options import NONE
 from .stamp import difference
-from .wire import SECOND, Wire, clock, nanoseconds, own_port
+from .wire import LATE_ANSWER, SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BATCH = 64
 LATE = SECOND // 100
-LATE_ANSWER = "no whole answer in time"
 _DATA = select.EPOLLIN
 _EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _NONE = -1

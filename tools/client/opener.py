@@ -17,7 +17,7 @@ from .histogram import LINEAR
 from .history import OPEN
 from .options import ALL, NONE
 from .stamp import difference
-from .wire import SECOND, Wire, clock, nanoseconds, own_port
+from .wire import LATE_ANSWER, LATE_CONNECT, SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,8 @@ class Opener:
         """Read the answers of the `count` oldest connections, and leave what is not there yet to epoll."""
         wire = self._wire
         small, limit, history = wire.first_reply.small, wire.options.size + 1, wire.history
-        take, inspect = self._fresh.popleft, self._inspect_all
+        take, inspect, patience = self._fresh.popleft, self._inspect_all, self._reply_timeout
+        quick = min(LINEAR, patience // 1000)
         proven = 0
         for _ in range(min(count, len(self._fresh))):
             sock, message, connected, kind, number = take()
@@ -135,10 +136,13 @@ class Opener:
                 continue
             now = clock()
             took = (now - connected) // 1000
-            if took < LINEAR:
+            if took < quick:
                 small[took] += 1
-            else:
+            elif now - connected < patience:
                 wire.first_reply.record(took)
+            else:
+                self._end(Attempt(sock, kind, number, message, connected), Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+                continue
             if history:
                 history.ok(now, OPEN, number)
             if kind is HOLD:
@@ -180,16 +184,21 @@ class Opener:
         """Send the ping on a connection that has just been made or refused."""
         connected = clock()
         try:
-            attempt.sock.send(attempt.message)
+            if attempt.sock.send(attempt.message) != len(attempt.message):
+                raise OSError(errno.ENOBUFS, "send")  # noqa: TRY301
         except BlockingIOError:
             return
         except OSError as error:
             self._fail(attempt, error)
             return
+        if connected - attempt.started >= self._connect_timeout:
+            self._end(attempt, Outcome.TIMEOUT_CONNECT, LATE_CONNECT)
+            return
         attempt.connected = connected
         self._enter_connect(attempt, connected)
         descriptor = attempt.sock.fileno()
         self._replying[descriptor] = self._connecting.pop(descriptor)
+        self._receive(attempt)  # epoll may have told of an answer, or an end, together with the connection
 
     def _enter_connect(self, attempt: Attempt, connected: int) -> None:
         """Count how long the connect took, and list it apart when that was a second or more."""
@@ -223,8 +232,11 @@ class Opener:
             self._end(attempt, Outcome.WRONG_BYTES, difference(attempt.message, attempt.answer))
 
     def _prove(self, attempt: Attempt) -> None:
-        """Enter a right and whole answer that epoll had to wait for."""
+        """Judge a right and whole answer that epoll had to wait for by its age."""
         now = clock()
+        if now - attempt.connected >= self._reply_timeout:
+            self._end(attempt, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            return
         self._forget(attempt)
         self._wire.first_reply.record((now - attempt.connected) // 1000)
         if self._wire.history:
@@ -270,12 +282,12 @@ class Opener:
             attempt = next(iter(self._connecting.values()))
             if now - attempt.started < self._connect_timeout:
                 break
-            self._end(attempt, Outcome.TIMEOUT_CONNECT, "no connection in time")
+            self._end(attempt, Outcome.TIMEOUT_CONNECT, LATE_CONNECT)
         while self._replying:
             attempt = next(iter(self._replying.values()))
             if now - attempt.connected < self._reply_timeout:
                 break
-            self._end(attempt, Outcome.TIMEOUT_REPLY, "no whole answer in time")
+            self._end(attempt, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
 
     def abandon(self) -> None:
         """End all that is under way: the user waits no longer, so nobody can tell what would have come."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .stamp import Stamp
 
 SECOND = 1_000_000_000
+LATE_CONNECT = "no connection in time"
+LATE_ANSWER = "no whole answer in time"
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 # From linux/in.h: the port is chosen at connect(), for the pair of addresses, and not already at bind().
 _BIND_ADDRESS_NO_PORT = 24
