@@ -122,6 +122,23 @@ def test_signal_between_the_forks() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("load", [("-c", 4, "--interval", 0.1), ("--churn", "--rate", 50)])
+def test_client_that_stood_still(load: tuple[object, ...]) -> None:
+    """What waited unread while the client itself was stopped is no loss: nobody can tell when it came."""
+    with b.Server(b.late(0.2)) as server:
+        process = start(*load, "--duration", 4, "--reply-timeout", 1, f"127.0.0.1:{server.port}")
+        wait_for(lambda: len(server.peers), until=lambda seen: seen >= 4, within=OPEN_WITHIN)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        process.send_signal(signal.SIGCONT)
+        output, messages = process.communicate(timeout=LIMIT)
+
+    assert process.returncode == 2, output + messages
+    assert "local_error: this client stood still: " in output
+    assert " 0 lost" in output
+
+
 def test_full_disk(port: int, tmp_path: Path) -> None:
     """Outputs that cannot be written are doubts, each by itself, and the summary is told all the same."""
     full = ("--history", "/dev/full", "--plot", "/dev/full")

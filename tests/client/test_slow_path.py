@@ -19,7 +19,7 @@ from tools.client.options import Options
 from tools.client.run import run
 from tools.client.stamp import Stamp
 from tools.client.stop import Stop
-from tools.client.wire import Target, Wire
+from tools.client.wire import Target, Wire, clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ class Delayed:
 
     def follow(self) -> dict[str, int]:
         """Do what epoll says, until it says nothing more; return what became of the attempt."""
+        self.wire.turn = clock()
         while events := self.wire.epoll.poll(0.2):
             for descriptor, _ in events:
                 self.opener.advance(descriptor)

@@ -14,7 +14,7 @@ from .accounts import Kind, Outcome
 from .holder import LATE, Holder
 from .opener import Opener
 from .timeline import Sample
-from .wire import SECOND, Wire, clock, nanoseconds
+from .wire import SECOND, STANDSTILL, Wire, clock, nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class Engine:
     def run(self, tell: Callable[[Sample], None]) -> None:
         """Do the whole run; call `tell` with a sample once a second, when all is opened, and at the end."""
         self._show = tell
-        self._started = self._sampled = clock()
+        self._started = self._sampled = self._wire.turn = clock()
         self._cpu = time.process_time()
         self._stop_at = self._started + nanoseconds(self._options.time_limit)
         self.holder.start(self._started)
@@ -97,7 +97,8 @@ class Engine:
 
     def _loop(self, step: Callable[[int], int]) -> None:
         """Call `step`, which returns when it is needed again or 0 when done; follow events meanwhile."""
-        poll, receive, held, opener = (
+        wire, poll, receive, held, opener = (
+            self._wire,
             self._wire.epoll.poll,
             self.holder.receive,
             self.holder.held,
@@ -106,6 +107,9 @@ class Engine:
         wake = clock()
         while True:
             now = clock()
+            if now - wire.turn > STANDSTILL:
+                self._catch_up(now)
+            wire.turn = now
             if now >= wake:
                 self._sample_if_due(now)
                 if not (wake := step(now)):
@@ -118,6 +122,14 @@ class Engine:
                     wake = now  # there may be room for more now
                 if opener.watched:
                     opener.expire(now)
+
+    def _catch_up(self, now: int) -> None:
+        """After a standstill: read all that has come meanwhile, before anything is given up."""
+        self._wire.stood_still(now)
+        self.opener.read(self.opener.fresh)
+        while events := self._wire.epoll.poll(0, EVENTS):
+            for descriptor in self.holder.receive(events):
+                self.opener.advance(descriptor)
 
     def _sample_if_due(self, now: int) -> None:
         if now - self._sampled >= SECOND:

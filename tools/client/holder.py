@@ -21,7 +21,7 @@ from .history import HOLD, PING
 from .kernel import borrowed
 from .options import NONE
 from .stamp import difference
-from .wire import LATE_ANSWER, SECOND, Wire, clock, nanoseconds, own_port
+from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -151,7 +151,7 @@ class Holder:
     def _overdue(self, slot: int, now: int) -> None:
         """Count a turn that passes because the last answer has not come; give up when it is too late."""
         if now - self._sent[slot] >= self._patience:
-            self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            self._give_up(slot)
         else:
             self.held.skipped += 1
 
@@ -233,7 +233,7 @@ class Holder:
         """Judge a right and whole answer by its age: one that came too late is lost."""
         took = now - self._sent[slot]
         if took >= self._patience:
-            self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            self._give_up(slot)
             return
         self._wire.reply.record(took // 1000)
         self._correct((now - self._due[slot]) // 1000)
@@ -245,6 +245,10 @@ class Holder:
     def _fail(self, slot: int, error: OSError) -> None:
         code = error.errno or 0
         self._end(slot, classify(code, connected=True, answered=True), errno.errorcode.get(code, str(error)))
+
+    def _give_up(self, slot: int) -> None:
+        deadline = self._sent[slot] + self._patience
+        self._end(slot, *self._wire.too_late(deadline, Outcome.TIMEOUT_REPLY))
 
     def _end(self, slot: int, outcome: Outcome, reason: str) -> None:
         """Enter a held connection as lost and close it."""
@@ -270,7 +274,7 @@ class Holder:
         waiting = [slot for slot, sent in enumerate(self._sent) if sent]
         for slot in waiting:
             if now - self._sent[slot] >= self._patience:
-                self._end(slot, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+                self._give_up(slot)
         return sum(1 for slot in waiting if self._sent[slot])
 
     def abandon(self) -> None:

@@ -17,7 +17,7 @@ from .histogram import LINEAR
 from .history import OPEN
 from .options import ALL, NONE
 from .stamp import difference
-from .wire import LATE_ANSWER, LATE_CONNECT, SECOND, Wire, clock, nanoseconds, own_port
+from .wire import SECOND, Wire, clock, nanoseconds, own_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,8 @@ class Opener:
             elif now - connected < patience:
                 wire.first_reply.record(took)
             else:
-                self._end(Attempt(sock, kind, number, message, connected), Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+                attempt = Attempt(sock, kind, number, message, connected)
+                self._end(attempt, *wire.too_late(connected + patience, Outcome.TIMEOUT_REPLY))
                 continue
             if history:
                 history.ok(now, OPEN, number)
@@ -192,7 +193,7 @@ class Opener:
             self._fail(attempt, error)
             return
         if connected - attempt.started >= self._connect_timeout:
-            self._end(attempt, Outcome.TIMEOUT_CONNECT, LATE_CONNECT)
+            self._give_up_connect(attempt)
             return
         attempt.connected = connected
         self._enter_connect(attempt, connected)
@@ -235,7 +236,7 @@ class Opener:
         """Judge a right and whole answer that epoll had to wait for by its age."""
         now = clock()
         if now - attempt.connected >= self._reply_timeout:
-            self._end(attempt, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            self._give_up_reply(attempt)
             return
         self._forget(attempt)
         self._wire.first_reply.record((now - attempt.connected) // 1000)
@@ -282,12 +283,20 @@ class Opener:
             attempt = next(iter(self._connecting.values()))
             if now - attempt.started < self._connect_timeout:
                 break
-            self._end(attempt, Outcome.TIMEOUT_CONNECT, LATE_CONNECT)
+            self._give_up_connect(attempt)
         while self._replying:
             attempt = next(iter(self._replying.values()))
             if now - attempt.connected < self._reply_timeout:
                 break
-            self._end(attempt, Outcome.TIMEOUT_REPLY, LATE_ANSWER)
+            self._give_up_reply(attempt)
+
+    def _give_up_connect(self, attempt: Attempt) -> None:
+        deadline = attempt.started + self._connect_timeout
+        self._end(attempt, *self._wire.too_late(deadline, Outcome.TIMEOUT_CONNECT))
+
+    def _give_up_reply(self, attempt: Attempt) -> None:
+        deadline = attempt.connected + self._reply_timeout
+        self._end(attempt, *self._wire.too_late(deadline, Outcome.TIMEOUT_REPLY))
 
     def abandon(self) -> None:
         """End all that is under way: the user waits no longer, so nobody can tell what would have come."""

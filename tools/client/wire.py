@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .accounts import Accounts
+from .accounts import Accounts, Outcome
 from .histogram import Latencies
 from .kernel import Connections
 from .options import UsageError
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from .stamp import Stamp
 
 SECOND = 1_000_000_000
-LATE_CONNECT = "no connection in time"
-LATE_ANSWER = "no whole answer in time"
+STANDSTILL = SECOND  # between two turns of the loop, whose longest nap is a tenth of it
+_TOO_LATE = {
+    Outcome.TIMEOUT_CONNECT: "no connection in time",
+    Outcome.TIMEOUT_REPLY: "no whole answer in time",
+}
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 # From linux/in.h: the port is chosen at connect(), for the pair of addresses, and not already at bind().
 _BIND_ADDRESS_NO_PORT = 24
@@ -79,7 +82,10 @@ def resolve(options: Options) -> Target:
 
 @dataclass
 class Wire:
-    """One engine's surroundings; latencies are counted in microseconds."""
+    """One engine's surroundings; latencies are counted in microseconds.
+
+    `turn` is when the loop last came round, `standstill` the last time in which it did not for long.
+    """
 
     options: Options
     target: Target
@@ -93,6 +99,25 @@ class Wire:
     first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
+    turn: int = field(default_factory=clock)
+    standstill: range = range(0)
+
+    def stood_still(self, now: int) -> bool:
+        """Return, and remember, whether this process has not run for long by `now`: stopped, or held up."""
+        if now - self.turn <= STANDSTILL:
+            return False
+        self.standstill = range(self.turn, now)
+        return True
+
+    def too_late(self, deadline: int, outcome: Outcome) -> tuple[Outcome, str]:
+        """Return the class and the reason of what was not there by `deadline`: `outcome`, a time-out.
+
+        Nobody knows when it came if this process stood still then.
+        """
+        self.stood_still(clock())
+        if deadline in self.standstill:
+            return Outcome.LOCAL_ERROR, "this client stood still"
+        return outcome, _TOO_LATE[outcome]
 
     def lose(self, loss: Loss) -> None:
         """Enter an attempt that ended badly."""
