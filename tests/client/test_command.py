@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client
 from tools.client.accounts import Kind
 from tools.client.command import main
+from tools.client.limits import check_sources, is_local
 from tools.client.options import Options, UsageError
 from tools.client.report import doubts
 from tools.client.run import run
@@ -230,6 +232,25 @@ def test_local_trouble(
     assert 2 <= accounts.total <= 60
     assert accounts.reasons == {f"local_error: {reason}": accounts.total}
     assert report.verdict().name == "COULD_NOT_TELL"
+
+
+def test_family_that_is_switched_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel makes no socket of the target's kind a source is refused, and a run cannot tell."""
+    sockets = Mock(side_effect=OSError(errno.EAFNOSUPPORT, "not supported"))
+    monkeypatch.setattr("tools.client.limits.socket.socket", sockets)
+
+    with pytest.raises(UsageError, match=r"--source 127\.0\.0\.1: not supported"):
+        check_sources(Target(socket.AF_INET, (b.HOST, port), (b.HOST,)))
+
+    assert not is_local(Target(socket.AF_INET, (b.HOST, port)))
+
+
+def test_unforeseen_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error that nobody foresaw is told in a line, and is no loss: nobody can tell."""
+    monkeypatch.setattr("tools.client.command.run", Mock(side_effect=RuntimeError("odd")))
+
+    assert main(Stop(), ["--churn", "127.0.0.1:7000"]) == 2
+    assert capsys.readouterr().err == "client: RuntimeError: odd\n"
 
 
 def test_time_is_up_before_all_are_tried(port: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,10 @@ from hdrh.histogram import HdrHistogram
 from lab.waiting import wait_for
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
+from tools.client import crew
 from tools.client.accounts import Outcome
 from tools.client.kernel import TELLING
-from tools.client.options import Options, parse
+from tools.client.options import Options, UsageError, parse
 from tools.client.report import to_text
 from tools.client.run import run
 from tools.client.stop import Stop
@@ -141,6 +146,57 @@ def test_dead_process(tmp_path: Path) -> None:
     assert "process 0 died" in output
     assert "Traceback" not in messages
     assert all(json.loads(line)["time"] for line in history.read_text().splitlines())
+
+
+def test_death_within_a_message() -> None:
+    """A process that dies while it reports has brought nothing home."""
+    here, there = multiprocessing.Pipe()
+    with here:
+        os.write(there.fileno(), struct.pack("!i", 100) + b"half")
+        there.close()
+
+        assert crew._receive(here) is None
+
+
+def test_hanging_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hangs is not awaited for ever: it is missed like a dead one, and the others are told."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.5)
+    with b.Server(b.echo) as server:
+        words = ["-c", "5", "--procs", "2", "--duration", "1.5", f"{b.HOST}:{server.port}"]
+        options = replace(parse(words), reply_timeout=0.5, connect_timeout=0.5)
+        report = run(options, Stop(), lambda _: os.kill(_younger(), signal.SIGSTOP))
+
+    assert report.doubts == ["process 1 did not end in time: nobody knows what it did"]
+    assert report.result.held.alive == 3
+    assert report.seconds < LIMIT
+
+
+def _younger() -> int:
+    """Return the second process of a run in this one."""
+    _, process = sorted(child.pid or 0 for child in multiprocessing.active_children())
+    return process
+
+
+@pytest.mark.parametrize(("module", "name"), [(os, "fork"), (crew._FORK, "Pipe")])
+def test_process_that_cannot_be_started(
+    module: object, name: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not all processes can be started the run is refused, and those that have begun are ended."""
+    tries = iter([getattr(module, name)])
+
+    def once() -> object:
+        for right in tries:
+            return right()
+        raise BlockingIOError(errno.EAGAIN, "no more")
+
+    monkeypatch.setattr(module, name, once)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    with pytest.raises(UsageError, match="process 1 of --procs 2 cannot be started: no more"):
+        run(Options(b.HOST, port, connections=4, procs=2), Stop(), lambda _: None)
+
+    assert multiprocessing.active_children() == []
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_counters_of_the_path(port: int, tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def main(stop: Stop, arguments: list[str] | None = None) -> int:
     """Follow the command line; return the exit code. `stop` is what ends a run early."""
     sys.stdout, sys.stderr = sys.stdout or _closed(), sys.stderr or _nowhere()  # closed before the start
-    code = _follow(stop, arguments)
+    try:
+        code = _follow(stop, arguments)
+    except Exception as error:  # noqa: BLE001 - whatever it is: nothing was lost by it, and nothing is known
+        code = _refuse(f"{type(error).__name__}: {error}")
     try:
         sys.stderr.flush()
     except OSError:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from .holder import Held
+from .options import UsageError
 from .stop import SIGNALS, Stop
 from .timeline import Sample
 from .worker import Result, Worker, share
@@ -31,8 +33,12 @@ class Crew:
     """The processes of a run; the same face as a single Worker."""
 
     def __init__(self, options: Options, target: Target, run: int, stop: Stop) -> None:
-        """Start `options.procs` processes, which begin at once."""
+        """Start `options.procs` processes, which begin at once.
+
+        Raises UsageError when this machine cannot: those that have begun are ended then.
+        """
         self._stop = stop
+        self._patience = options.time_limit + options.connect_timeout + options.reply_timeout + PATIENCE
         self._shares: list[int] = []
         self._pipes: list[Connection] = []
         self._processes: list[ForkProcess] = []
@@ -40,7 +46,13 @@ class Crew:
             for process in range(options.procs):
                 part = share(options, process)
                 self._shares.append(part.connections)
-                self._start(partial(Worker, part, target, run, process, stop))
+                try:
+                    self._start(partial(Worker, part, target, run, process, stop))
+                except OSError as error:
+                    self._dismiss()
+                    raise UsageError(
+                        f"process {process} of --procs {options.procs} cannot be started: {error.strerror}"
+                    ) from error
             self._handlers: dict[signal.Signals, Any] = {
                 number: signal.signal(number, self._pass_on) for number in SIGNALS
             }
@@ -55,14 +67,18 @@ class Crew:
         self._processes.append(child)
 
     def run(self, tell: Callable[[Sample], None]) -> Result:
-        """Wait for all; tell a sample a second, added up; return the results added up."""
+        """Wait for all; tell a sample a second, added up; return the results added up.
+
+        Who has not ended in time, because it hangs, is killed: nobody knows what it did.
+        """
+        end = time.monotonic() + self._patience
         results = Result()
         samples = _Samples(tell, len(self._pipes))
         waiting = dict(enumerate(self._pipes))
         while waiting:
-            ready = wait(waiting.values())
-            for process in [process for process, pipe in waiting.items() if pipe in ready]:
-                message = _receive(waiting[process])
+            ready = wait(waiting.values(), max(0.0, end - time.monotonic()))
+            for process in [process for process, pipe in waiting.items() if pipe in ready or not ready]:
+                message = _receive(waiting[process]) if ready else self._kill(process)
                 if isinstance(message, Sample):
                     samples.add(process, message)
                     continue
@@ -80,6 +96,18 @@ class Crew:
         for process in self._processes:
             process.join(PATIENCE)
             process.kill()
+
+    def _kill(self, process: int) -> OSError:
+        """End a process that hangs; return what is to be said of it."""
+        self._processes[process].kill()
+        return TimeoutError(f"process {process} did not end in time: nobody knows what it did")
+
+    def _dismiss(self) -> None:
+        """End those who have begun a run that does not take place."""
+        for process, pipe in zip(self._processes, self._pipes, strict=True):
+            pipe.close()
+            process.kill()
+            process.join()
 
     def _missing(self, process: int, error: OSError | None) -> Result:
         """Return the result of a process that brought none home, because of `error` if it could say so."""
@@ -135,7 +163,7 @@ def _held_back(numbers: Collection[signal.Signals]) -> Iterator[None]:
 def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result, an OSError or None
     try:
         return pipe.recv()
-    except EOFError:
+    except (EOFError, OSError):  # the latter when it died within a message
         return None
 
 

@@ -100,17 +100,17 @@ def check_self_connect(target: Target) -> None:
 def check_sources(target: Target) -> None:
     """Refuse a source address that this machine does not have. Raises UsageError."""
     for source in target.sources:
-        with socket.socket(target.family, socket.SOCK_STREAM) as probe:
-            try:
+        try:
+            with socket.socket(target.family, socket.SOCK_STREAM) as probe:
                 probe.bind((source, 0))
-            except socket.gaierror as error:
-                raise UsageError(
-                    f"--source {source}: no address of the kind of {target.address[0]}, the target"
-                ) from error
-            except OSError as error:
-                raise UsageError(
-                    f"--source {source}: {error.strerror}: give it to an interface first (ip address add)"
-                ) from error
+        except socket.gaierror as error:
+            raise UsageError(
+                f"--source {source}: no address of the kind of {target.address[0]}, the target"
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"--source {source}: {error.strerror}: give it to an interface first (ip address add)"
+            ) from error
 
 
 def port_range() -> tuple[int, int]:
@@ -141,14 +141,14 @@ def _ends(target: Target) -> Iterator[tuple[str, str]]:
     connect a UDP socket.
     """
     for source in target.sources or ("",):
-        with socket.socket(target.family, socket.SOCK_DGRAM) as probe:
-            try:
+        try:
+            with socket.socket(target.family, socket.SOCK_DGRAM) as probe:
                 if source:
                     probe.bind((source, 0))
                 probe.connect(target.address)
                 ends = probe.getsockname()[0], probe.getpeername()[0]
-            except OSError:
-                continue
+        except OSError:
+            continue
         yield ends
 
 

@@ -7,7 +7,7 @@ import os
 import random
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from . import backends, history, kernel, limits
@@ -86,14 +86,13 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
     except EvidenceError as error:
         raise UsageError(str(error)) from error
     started = time.monotonic()
-    worker = _crew(options, target, identity, stop)
-    result = worker.run(tell)
-    seconds = time.monotonic() - started
-    report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
-    report.warnings += shortfall(options, result)
-    report.timeline, report.steady = timeline.rows, timeline.steady()
-    _add_evidence(report, *before)
-    worker.close()
+    with closing(_crew(options, target, identity, stop)) as worker:
+        result = worker.run(tell)
+        seconds = time.monotonic() - started
+        report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
+        report.warnings += shortfall(options, result)
+        report.timeline, report.steady = timeline.rows, timeline.steady()
+        _add_evidence(report, *before)
     _merge_histories(report)
     return report
 
