@@ -236,10 +236,11 @@ def test_endless_output_is_not_read(command: str) -> None:
 COUNTERS = dict.fromkeys(TELLING, 100)
 
 
-def test_counters_that_began_anew() -> None:
-    """A telling counter that went back has begun anew: how far it moved is not known."""
+@pytest.mark.parametrize("name", ["Tcp.RetransSegs", "Tcp.InSegs"])
+def test_counters_that_began_anew(name: str) -> None:
+    """A counter that went back has begun anew: how far it and the others moved is not known."""
     with pytest.raises(EvidenceError, match="the counters of lb began anew"):
-        movement("lb", COUNTERS, COUNTERS | {"Tcp.RetransSegs": 3})
+        movement("lb", COUNTERS | {name: 100}, COUNTERS | {name: 3})
 
 
 def test_failing_evidence_leaves_the_rest(port: int, tmp_path: Path) -> None:

@@ -23,12 +23,14 @@ from lab.waiting import wait_for
 from tests.client import behaviours as b
 from tests.client.commands import LIMIT, ROOT, client, start
 from tools.client import crew
-from tools.client.accounts import Outcome
+from tools.client.accounts import Kind, Outcome
+from tools.client.holder import Held
 from tools.client.kernel import TELLING
 from tools.client.options import Options, UsageError, parse
-from tools.client.report import to_text
+from tools.client.report import doubts, shortfall, to_text
 from tools.client.run import run
 from tools.client.stop import Stop
+from tools.client.worker import Result
 
 
 def summary_of(port: int, out: Path, *arguments: object) -> dict[str, Any]:
@@ -314,6 +316,21 @@ def test_unsent_pings_are_told(port: int) -> None:
 
     assert 10 <= report.result.held.unsent <= 30
     assert f", {report.result.held.unsent} never sent" in to_text(report)
+    assert "pings that were due were not sent: this client could not keep up" in report.warnings[0]
+    assert report.doubts == report.warnings
+    assert report.verdict().name == "COULD_NOT_TELL"
+
+
+def test_few_unsent_pings_are_no_doubt() -> None:
+    """A twentieth of the pings may be unsent at the end of a run: that is warned of, and not more."""
+    result = Result(held=Held(pings_sent=95, unsent=5))
+    result.accounts.attempts[Kind.HOLD] = result.accounts.classes[Kind.HOLD][Outcome.OK] = 1
+    options = Options(b.HOST, 1, connections=1)
+
+    assert shortfall(options, result) == [
+        "5 of 100 pings that were due were not sent: this client could not keep up"
+    ]
+    assert doubts(options, result, "") == []
 
 
 def test_reader_is_gone(port: int) -> None:

@@ -47,6 +47,11 @@ class Held:
     unsent: int = 0
     seconds_to_open: float = 0.0
 
+    @property
+    def due(self) -> int:
+        """Return how many pings were to be sent."""
+        return self.pings_sent + self.unsent
+
     def add(self, other: Held) -> None:
         """Add what another process holds."""
         slowest = max(self.seconds_to_open, other.seconds_to_open)

@@ -37,6 +37,8 @@ TELLING = (
     "TcpExt.TCPSynRetrans",
     "TcpExt.TCPTimeouts",
 )
+# Counters that no host is without for long: they go back when a healthy one began anew.
+_BUSY = ("Tcp.ActiveOpens", "Tcp.InSegs", "Tcp.OutSegs", "Tcp.PassiveOpens")
 _FILES = (Path("/proc/net/snmp"), Path("/proc/net/netstat"))
 _INFO_BYTES = 104
 _RTT = struct.Struct("68xI28xI")  # tcpi_rtt in us, tcpi_total_retrans
@@ -120,10 +122,10 @@ def deltas(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int
 def movement(name: str, before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """Return the `deltas` of the counters of host `name`.
 
-    Raises EvidenceError when a telling one went back: they began anew, who knows how far they had come.
+    Raises EvidenceError when a telling or a busy one went back: they began anew, who knows how far they were.
     """
     moved = deltas(before, after)
-    if back := [each for each in TELLING if moved.get(each, 0) < 0]:
+    if back := [each for each in (*TELLING, *_BUSY) if moved.get(each, 0) < 0]:
         raise EvidenceError(f"the counters of {name} began anew meanwhile: {', '.join(back)} went back")
     return moved
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .worker import Result
 
 SHOWN_REASONS = 10
+UNSENT_DOUBT = 0.05  # the share of the pings due beyond which a run has not watched what it was to watch
 
 
 @dataclass
@@ -92,16 +93,25 @@ def doubts(options: Options, result: Result, signal: str) -> list[str]:
     untried = options.connections - accounts.attempts[Kind.HOLD] - result.unknown
     if not signal and untried > 0:
         found.append(f"{untried} of {options.connections} connections to hold were never tried: time was up")
+    if result.held.unsent > UNSENT_DOUBT * result.held.due:
+        found += _unsent(result)
     return found
 
 
 def shortfall(options: Options, result: Result) -> list[str]:
-    """Return what is to be warned of when the churn fell short of its rate."""
+    """Return what is to be warned of: opens and pings that were due and not begun."""
     due, begun = result.churn.due, result.churn.begun
     if begun == due:
-        return []
+        return _unsent(result)
     why = f"--concurrency {options.concurrency} was reached, or this machine could not keep up"
-    return [f"{due - begun} of {due} opens that were due were not begun: {why}"]
+    return [f"{due - begun} of {due} opens that were due were not begun: {why}", *_unsent(result)]
+
+
+def _unsent(result: Result) -> list[str]:
+    held = result.held
+    if not held.unsent:
+        return []
+    return [f"{held.unsent} of {held.due} pings that were due were not sent: this client could not keep up"]
 
 
 def _classes(accounts: Accounts) -> dict[str, Any]:
