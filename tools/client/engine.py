@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +15,11 @@ from .timeline import Sample
 from .wire import SECOND, STANDSTILL, Wire, clock, nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .stop import Stop
 
+HOLD, CHURN = Kind  # in this module, for the loop: a member of its class takes long to look up
 CHUNK = 32
 SMALL_CHUNK = 16  # while pings are late; half of it made the opening of 50,000 on a busy core twice as long
 EVENTS = 256  # that epoll tells at once; its own 1,023 take 10 bytes more a held connection, of 10,000
@@ -69,13 +68,12 @@ class Engine:
         self._cpu = time.process_time()
         self._stop_at = self._started + nanoseconds(self._options.time_limit)
         self.holder.start(self._started)
-        with _no_garbage():
-            self._loop(self._work)
-            now = clock()
-            end = min(now, self._stop_at or now)
-            self.holder.stop(end)
-            self._count_opens(end)
-            self._loop(self._drain)
+        self._loop(self._work)
+        now = clock()
+        end = min(now, self._stop_at or now)
+        self.holder.stop(end)
+        self._count_opens(end)
+        self._loop(self._drain)
         self._tell_the_rest(clock())
 
     def sample(self, now: int) -> Sample:
@@ -163,7 +161,7 @@ class Engine:
 
     def _open_all(self, now: int, most: int) -> int:
         """Open and prove what is due of both kinds, `most` at a time; return when to be called again."""
-        wake = min(self._open(kind, now, most) for kind in Kind)
+        wake = min(self._open(HOLD, now, most), self._open(CHURN, now, most))
         if self.opener.pending >= self._options.concurrency:
             self.opener.read(most)
         elif wake > now:
@@ -176,9 +174,9 @@ class Engine:
     def _opened(self) -> bool:
         """Return whether nothing is left to open; where no time was asked for, the run is over then."""
         options, opens = self._options, self._opens
-        if opens[Kind.HOLD] < options.connections or self.opener.pending:
+        if opens[HOLD] < options.connections or self.opener.pending:
             return False
-        if options.churn and not 0 < options.count <= opens[Kind.CHURN]:
+        if options.churn and not 0 < options.count <= opens[CHURN]:
             return False
         if options.churn and options.duration is None:
             self._stop_at = 0
@@ -198,7 +196,7 @@ class Engine:
 
     def _open(self, kind: Kind, now: int, most: int) -> int:
         """Open what is due, as far as concurrency allows; return when to look again."""
-        due, later = self._holds_due(now) if kind is Kind.HOLD else self._churns_due(now)
+        due, later = self._holds_due(now) if kind is HOLD else self._churns_due(now)
         room = self._options.concurrency - self.opener.pending
         if due <= 0:
             return later
@@ -206,13 +204,13 @@ class Engine:
             return self.opener.resume_at
         if room <= 0:
             return now + LONGEST_NAP
-        first = self._opens[kind] + (0 if kind is Kind.HOLD else self._options.connections)
+        first = self._opens[kind] + (0 if kind is HOLD else self._options.connections)
         self._opens[kind] += self.opener.open(kind, range(first, first + min(room, due, most)))
         return now
 
     def _holds_due(self, now: int) -> tuple[int, int]:
         """Return how many held connections are to be opened now, and when the next ones are."""
-        wanted, done = self._options.connections, self._opens[Kind.HOLD]
+        wanted, done = self._options.connections, self._opens[HOLD]
         ramp = nanoseconds(self._options.ramp)
         if done >= wanted:
             return 0, self._stop_at
@@ -223,7 +221,7 @@ class Engine:
 
     def _churns_due(self, now: int) -> tuple[int, int]:
         """Return how many opens of the churn are due, and when the next ones are."""
-        options, done = self._options, self._opens[Kind.CHURN]
+        options, done = self._options, self._opens[CHURN]
         left = options.count - done if options.count else options.concurrency
         if not options.churn or left <= 0:
             return 0, self._stop_at
@@ -234,17 +232,6 @@ class Engine:
 
     def _count_opens(self, end: int) -> None:
         """Count the opens of the churn that were due by `end`; to be late by a little is no shortfall."""
-        options, begun = self._options, self._opens[Kind.CHURN]
+        options, begun = self._options, self._opens[CHURN]
         due = max(0, math.ceil((end - LATE - self._started) * options.rate / SECOND))
         self.churn = Churn(max(begun, min(due, options.count or due)), begun)
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Keep the collector of reference cycles away from the loop, which makes none."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

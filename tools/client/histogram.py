@@ -46,7 +46,8 @@ class Latencies:
     def since(self, earlier: Latencies) -> Latencies:
         """Return what was counted after the copy `earlier` was made."""
         later = Latencies()
-        later.small = _counts(_number(self.small) - _number(earlier.small))
+        if self.small != earlier.small:
+            later.small = _counts(_number(self.small) - _number(earlier.small))
         later.large = {value: count - earlier.large.get(value, 0) for value, count in self.large.items()}
         return later
 
