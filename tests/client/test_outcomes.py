@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -239,8 +240,9 @@ class Prompt:
         """Return an address."""
         return (b.HOST, 12345)
 
-    def close(self) -> None:
-        """Do nothing."""
+    def detach(self) -> int:
+        """Give up a descriptor."""
+        return os.open(os.devnull, os.O_RDONLY)
 
 
 def test_slow_connect_that_epoll_did_not_see(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from tests.client import behaviours as b
 from tools.client.accounts import Kind, Verdict
 from tools.client.kernel import read_own_counters
-from tools.client.opener import Opener
+from tools.client.opener import Opener, _close
 from tools.client.options import Options
 from tools.client.run import run
 from tools.client.stamp import Stamp
@@ -99,6 +100,24 @@ def test_ping_that_is_not_taken_whole() -> None:
     """A ping of which the kernel takes a part only is this machine's trouble."""
     with delayed(Narrow) as (attempt, _):
         assert attempt.follow() == {"local_error: ENOBUFS": 1}
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_descriptors_of_others_stay_open(others: int) -> None:
+    """Sockets are closed together only where nothing else lies between their descriptors."""
+    sockets = [socket.socket() for _ in range(6)]
+    kept = sockets[3 : 3 + others]
+    closed = [sock for sock in sockets if sock not in kept]
+    descriptors = [sock.fileno() for sock in closed]
+
+    _close(closed)
+
+    for descriptor in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    for sock in kept:
+        os.fstat(sock.fileno())
+        sock.close()
 
 
 @pytest.mark.parametrize("kind", ["hold", "churn"])
