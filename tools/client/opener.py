@@ -127,7 +127,7 @@ class Opener:
 
     def read(self, count: int) -> None:
         """Read the answers of the `count` oldest connections, and leave what is not there yet to epoll."""
-        take, limit = self._fresh.popleft, self._wire.options.size + 1
+        take, limit, history = self._fresh.popleft, self._wire.options.size + 1, self._wire.history
         proven: list[_Fresh] = []
         times: list[int] = []
         add, answered = proven.append, times.append
@@ -145,6 +145,10 @@ class Opener:
                 continue
             answered(clock())
             add(fresh)
+            if history:  # which is in the order of time
+                self._enter(proven, times)
+                proven.clear()
+                times.clear()
         if proven:
             self._enter(proven, times)
 
