@@ -286,6 +286,16 @@ def test_late_but_in_time() -> None:
     assert report.result.held.pings_ok == report.result.held.pings_sent
 
 
+def test_opens_that_began_late_are_timed_from_their_turn() -> None:
+    """While one answer is late the paced opens behind it wait: only their own, corrected latency tells."""
+    with b.Server(b.late(0.5), b.echo) as server:
+        report = load(server.port, churn=True, count=20, rate=50.0, concurrency=1)
+
+    told = report.to_json()["latency_ms"]
+    assert told["first_reply"]["p50"] < 50 < told["first_reply_corrected"]["p50"]
+    assert told["first_reply"]["count"] == told["first_reply_corrected"]["count"] == 20
+
+
 def test_long_pings() -> None:
     """A ping of the largest size comes back whole, in however many pieces."""
     with b.Server(b.echo) as server:

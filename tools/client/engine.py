@@ -68,6 +68,7 @@ class Engine:
         self._cpu = time.process_time()
         self._stop_at = self._started + nanoseconds(self._options.time_limit)
         self.holder.start(self._started)
+        self.opener.start(self._started)
         self._loop(self._work)
         now = clock()
         end = min(now, self._stop_at or now)

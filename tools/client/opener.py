@@ -63,7 +63,13 @@ class Opener:
         self._reply_timeout = nanoseconds(wire.options.reply_timeout)
         self._inspect = wire.options.tcp_info != NONE
         self._inspect_all = wire.options.tcp_info == ALL
+        self._pace = SECOND / wire.options.rate if wire.options.rate else 0.0
+        self._first_turn = 0.0
         self.resume_at = 0
+
+    def start(self, now: int) -> None:
+        """Begin at `now`: where the churn has a rate, the turn of its first connection is then."""
+        self._first_turn = now - self._wire.options.connections * self._pace
 
     @property
     def pending(self) -> int:
@@ -174,12 +180,19 @@ class Opener:
             if kind is HOLD:
                 self._adopt(number, sock)
             else:
+                if self._pace:
+                    self._correct(number, now)
                 if inspect:
                     wire.connections.read_from(sock)
                 done.append(sock)
         if done:
             _close(done)
         wire.accounts.classes[CHURN][Outcome.OK] += len(done)
+
+    def _correct(self, number: int, now: int) -> None:
+        """Count the time from a connection's turn on, however late it was begun (coordinated omission)."""
+        turn = self._first_turn + number * self._pace
+        self._wire.first_reply_corrected.record(int(now - turn) // 1000)
 
     def _delay(self, attempt: Attempt, error: OSError) -> None:
         """Leave a connect under way to epoll; end the attempt when `error` says anything else."""
@@ -272,6 +285,8 @@ class Opener:
             self._wire.epoll.unregister(attempt.sock.fileno())
             self._adopt(attempt.number, attempt.sock)
         else:
+            if self._pace:
+                self._correct(attempt.number, now)
             if self._inspect:
                 self._wire.connections.read_from(attempt.sock)
             attempt.sock.close()

@@ -64,6 +64,7 @@ class Report:
             "latency_ms": {
                 "connect": result.connect.summary(),
                 "first_reply": result.first_reply.summary(),
+                "first_reply_corrected": result.first_reply_corrected.summary(),
                 "reply": result.reply.summary(),
                 "corrected": result.corrected.summary(),
                 "steady": self.steady.summary(),
@@ -157,6 +158,7 @@ def _evidence_lines(report: Report) -> list[str]:
     for name, latencies in (
         ("connect", result.connect),
         ("first reply", result.first_reply),
+        ("paced opens", result.first_reply_corrected),
         ("reply", result.reply),
         ("corrected", result.corrected),
     ):

@@ -99,6 +99,7 @@ class Wire:
     first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
+    first_reply_corrected: Latencies = field(default_factory=Latencies)
     turn: int = field(default_factory=clock)
     standstill: range = range(0)
 

@@ -40,6 +40,7 @@ class Result:
     first_reply: Latencies = field(default_factory=Latencies)
     reply: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
+    first_reply_corrected: Latencies = field(default_factory=Latencies)
     cpu: float = 0.0
     troubles: list[str] = field(default_factory=list)
     churn: Churn = field(default_factory=Churn)
@@ -54,6 +55,7 @@ class Result:
         self.first_reply.add(other.first_reply)
         self.reply.add(other.reply)
         self.corrected.add(other.corrected)
+        self.first_reply_corrected.add(other.first_reply_corrected)
         self.cpu += other.cpu
         self.troubles += other.troubles
         self.churn.add(other.churn)
@@ -113,6 +115,7 @@ class Worker:
             wire.first_reply,
             wire.reply,
             wire.corrected,
+            wire.first_reply_corrected,
             cpu,
             troubles,
             engine.churn,
