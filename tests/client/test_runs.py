@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -31,6 +32,8 @@ from tools.client.report import doubts, shortfall, to_text
 from tools.client.run import run
 from tools.client.stop import Stop
 from tools.client.worker import Result
+
+PAGE = 4096  # bytes: the least that a pipe holds
 
 
 def summary_of(port: int, out: Path, *arguments: object) -> dict[str, Any]:
@@ -347,3 +350,17 @@ def test_reader_is_gone(port: int) -> None:
     assert code == 2
     assert "standard output: Broken pipe" in messages
     assert "Traceback" not in messages
+
+
+def test_reader_reads_no_more(port: int) -> None:
+    """A reader that is there but reads no more does not hold the run up: it ends, and nobody could tell."""
+    process = start("--stream", "-c", 2, f"127.0.0.1:{port}")
+    assert process.stdout
+    assert process.stderr
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PAGE)
+    with process:
+        code = process.wait(timeout=LIMIT)
+        messages = process.stderr.read()
+
+    assert code == 2
+    assert "standard output: nobody reads it" in messages

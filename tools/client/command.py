@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .accounts import Verdict
-from .live import Live, Stream
+from .live import PATIENCE, Live, Stream, takes
 from .options import Options, UsageError, parse
 from .report import Report, to_text
 from .run import run, write
@@ -79,6 +80,8 @@ def _tell(report: Report) -> int:
 def _say(text: str) -> int:
     """Print it; return 0 when all that was printed so far has come through, COULD_NOT_TELL when not."""
     try:
+        if not takes(sys.stdout, PATIENCE):
+            raise OSError(errno.EAGAIN, "nobody reads it")  # noqa: TRY301
         print(text, end="", flush=True)
     except OSError as error:
         return _unheard(error)

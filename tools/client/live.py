@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 from typing import TYPE_CHECKING, TextIO
 
 from .accounts import Outcome
@@ -10,6 +11,8 @@ from .accounts import Outcome
 if TYPE_CHECKING:
     from .stop import Stop
     from .timeline import Row
+
+PATIENCE = 1.0  # seconds that a reader may take until there is room for a row
 
 
 class Live:
@@ -31,6 +34,8 @@ class Live:
             self._write("\n")
 
     def _write(self, text: str) -> None:
+        if not takes(self._stream, 0):  # a stopped terminal must not stop the load
+            return
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -39,20 +44,35 @@ class Live:
 
 
 class Stream:
-    """Writes rows as JSON, one a line, for a program that reads along; when it is gone the run ends."""
+    """Writes rows as JSON, one a line, for a program that reads along; when it reads no more the run ends."""
 
     def __init__(self, stream: TextIO, stop: Stop) -> None:
         """Write to `stream` until that fails, then ask `stop` for the end."""
         self._stream = stream
         self._stop = stop
+        self._unread = False
 
     def show(self, row: Row) -> None:
         """Write how things stand."""
+        if self._unread:
+            return
+        if not takes(self._stream, PATIENCE):
+            self._unread = True
+            self._stop.request("unread output")
+            return
         try:
             self._stream.write(json.dumps(row) + "\n")
             self._stream.flush()
         except OSError:
             self._stop.request("closed output")
+
+
+def takes(stream: TextIO, seconds: float) -> bool:
+    """Return whether a stream takes more within some seconds; one that is no file of the system's does."""
+    try:
+        return bool(select.select([], [stream], [], seconds)[1])
+    except (OSError, ValueError):
+        return True
 
 
 def to_line(row: Row) -> str:
