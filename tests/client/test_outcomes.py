@@ -286,6 +286,16 @@ def test_late_but_in_time() -> None:
     assert report.result.held.pings_ok == report.result.held.pings_sent
 
 
+def test_a_ping_is_given_up_in_time_though_its_turn_is_rare() -> None:
+    """A held connection that is silent is lost when its patience is over, not at the next ping's turn."""
+    with b.Server(b.silent_after_echo) as server:
+        report = load(server.port, connections=1, interval=4.0, reply_timeout=0.3, duration=6.0)
+
+    (loss,) = report.to_json()["losses"]
+    assert loss["outcome"] == "timeout_reply"
+    assert loss["age"] < 2_000_000_000
+
+
 def test_opens_that_began_late_are_timed_from_their_turn() -> None:
     """While one answer is late the paced opens behind it wait: only their own, corrected latency tells."""
     with b.Server(b.late(0.5), b.echo) as server:

@@ -133,6 +133,8 @@ class Engine:
     def _sample_if_due(self, now: int) -> None:
         if now - self._sampled >= SECOND:
             self._sampled += SECOND
+            if self._options.interval > self._options.reply_timeout:  # or each turn looks at its last answer
+                self.holder.outstanding(now)
             self._tell(now)
 
     def _tell(self, now: int) -> None:
