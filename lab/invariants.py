@@ -22,7 +22,7 @@ def running(lab: Lab) -> set[Instance]:
 
 def violations(lab: Lab) -> list[str]:
     """Return, in words, everything that does not hold now; an empty list is a healthy lab."""
-    return [*unrecovered(lab), *_services(lab)]
+    return [*unrecovered(lab), *_misnamed(lab), *_services(lab)]
 
 
 def unrecovered(lab: Lab) -> list[str]:
@@ -49,7 +49,7 @@ def _cluster(lab: Lab) -> list[str]:
         alive = {name for name, status in node.agent.members().items() if status is Status.ALIVE}
         if alive != expected:
             found.append(f"{node.name}: alive members {sorted(alive)}, wanted {sorted(expected)}")
-    return found + _unlisted(lab) + clones(lab) + _misnamed(lab)
+    return found + _unlisted(lab) + clones(lab)
 
 
 def _unlisted(lab: Lab) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from lab.waiting import wait_for
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from lab.consul import Agent
+    from lab.hosts import Node
 
 COUNT = 10
 
@@ -34,6 +37,15 @@ class Marks:
     ) -> None:
         """Erase whatever of them is there."""
         self._agent.api.kv.delete(self._prefix, recurse=True)
+
+    def arrive_on(self, node: Node) -> None:
+        """Wait until a server's own copy has them all. Raises Unmet."""
+        wait_for(
+            lambda: self.found(node.agent, "stale"),
+            until=lambda found: found == self.wanted,
+            within=node.limits.answer,
+            what=f"all marks on {node.name}",
+        )
 
     def found(self, agent: Agent, consistency: str = "consistent") -> dict[str, str]:
         """Return the keys and values that are there, as one agent answers."""

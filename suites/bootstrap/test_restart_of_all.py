@@ -15,7 +15,6 @@ from lab.proof import Proof
 from lab.start import agreed, seconds_until, start
 from lab.trial import hold_availability
 from lab.unit import Unit
-from lab.waiting import wait_for
 
 RECOVERY = "found peers.json file"  # what a server logs that takes its peers from there
 CHANGED = "updating configuration: command="  # and a leader that changes the list of peers (raft.go)
@@ -41,13 +40,8 @@ def find_together(
             took = seconds_until(lambda: lab.leader(order[:2]), begun, faults.limits.recovery, "a leader")
             start(order[2])
             proof.within("a leader, from the second's start", took, faults.limits.election, "N2")
-        wait_for(
-            lambda: [marks.found(node.agent, "stale") for node in order],
-            until=lambda found: all(it == marks.wanted for it in found),
-            within=faults.limits.answer,
-            what="all data on each server",
-        )
         for node in order:
+            marks.arrive_on(node)
             said = Unit(node).journal(since[node])
             assert RECOVERY not in said, node.name
             assert CHANGED not in said, node.name

@@ -39,6 +39,15 @@ class Stored:
         """Return the keys that a host's agent, asked so, does not have with their values."""
         return dict(self.values.items() - read(node, self.prefix, mode).items())
 
+    def arrive_on(self, node: Node) -> None:
+        """Wait until a host's own copy has all keys: raft counts an entry as applied a moment too early."""
+        wait_for(
+            lambda: self.lacking(node, "stale"),
+            until=lambda missing: not missing,
+            within=node.limits.answer,
+            what=f"all keys on {node.name}",
+        )
+
 
 @pytest.fixture
 def stored(lab: Lab, undisturbed: None) -> Iterator[Stored]:

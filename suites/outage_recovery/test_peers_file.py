@@ -216,4 +216,4 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     proof.judge(leaders)
     assert leaders.numbers["changes"] == 0
     hold_availability(proof, faults.history, lab.topology.deadlines.answer, "our choice")
-    assert not stored.lacking(fresh, "stale")
+    stored.arrive_on(fresh)
