@@ -61,14 +61,14 @@ def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[S
     )
 
 
-def outgrow(node: Node) -> None:
-    """Take a cluster's index, through the agent of a host, to where no cluster is that was just founded.
+def outgrow(node: Node, times: int = 1) -> None:
+    """Take a cluster's index, through the agent of a host, so many times beyond that of one just founded.
 
     consul-template takes an answer at the index it knows for no news (its watch/view.go); only a lower one
     tells it that the cluster is another. A new cluster that came to the very index of the one before, both at
     40, went unnoticed until the next change. Raises consul.ConsulException.
     """
-    for _ in range(YOUNG // 2):
+    for _ in range(times * YOUNG // 2):
         node.agent.api.kv.put(OUTGROWN, "x")
         node.agent.api.kv.delete(OUTGROWN)
 
