@@ -132,6 +132,10 @@ class Agent:
         """Return the node-id of each member as gossip brought it to this agent, by the member's name."""
         return {member["Name"]: member["Tags"]["id"] for member in self.api.agent.members()}
 
+    def catalog_ids(self) -> dict[str, str]:
+        """Return the node-id that the catalog has for each node's name."""
+        return {node["Node"]: str(node["ID"]) for node in self.api.catalog.nodes()[1]}
+
     def instances(self, service: str, *, passing: bool = True) -> set[Instance]:
         """Return the instances of a service from the health endpoint, only the healthy ones if `passing`."""
         _, entries = self.api.health.service(service, passing=passing)

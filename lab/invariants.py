@@ -27,15 +27,14 @@ def violations(lab: Lab) -> list[str]:
 
 def unrecovered(lab: Lab) -> list[str]:
     """Return, in words, what the servers and members lack to be as they should; services apart."""
-    health = lab.leader().agent.health()
-    ill = sorted(name for name, healthy in health.items() if not healthy)
-    return [*_cluster(lab), *([f"autopilot: {ill} not healthy"] if ill else [])]
+    leader = lab.leader()
+    ill = sorted(name for name, healthy in leader.agent.health().items() if not healthy)
+    return [*_cluster(lab, leader.agent.raft()["term"]), *([f"autopilot: {ill} not healthy"] if ill else [])]
 
 
-def _cluster(lab: Lab) -> list[str]:
+def _cluster(lab: Lab, term: str) -> list[str]:
     found = []
     wanted = lab.topology.consul.bootstrap_expect
-    term = lab.leader().agent.raft()["term"]
     for server in lab.servers:
         peers = server.agent.peers(own=True)
         voters = [peer.node for peer in peers if peer.voter]
@@ -86,7 +85,7 @@ def _misnamed(lab: Lab) -> list[str]:
     It refuses a server that came back with another one before it was missed (M6).
     """
     own = lab.agents[0].agent.node_ids()
-    catalog = {it["Node"]: it["ID"] for it in lab.agents[0].agent.api.catalog.nodes()[1]}
+    catalog = lab.agents[0].agent.catalog_ids()
     return [
         f"{name}: its node-id is {number}, the catalog's {catalog.get(name)}"
         for name, number in own.items()

@@ -78,8 +78,11 @@ class Machines:
 
         LXC's own start takes a second, Vagrant's five; it goes by what Vagrant wrote down of the host.
         """
-        others = [name for name in names if not self._container(name)]
-        for container in filter(None, map(self._container, names)):
+        others = []
+        for name in names:
+            if not (container := self._container(name)):
+                others.append(name)
+                continue
             start = fence.command(topology.load(), "sudo", "lxc-start", "--name", container)
             done = subprocess.run(start, capture_output=True, text=True, check=False)
             if done.returncode and RUNS not in done.stderr:

@@ -104,7 +104,7 @@ def await_entry(lab: Lab, server: Node) -> None:
 
 def entry(lab: Lab, server: Node) -> str:
     """Return the node-id that the catalog has for a server's name. Raises LookupError without one."""
-    return {it["Node"]: str(it["ID"]) for it in lab.lb.agent.api.catalog.nodes()[1]}[server.name]
+    return lab.lb.agent.catalog_ids()[server.name]
 
 
 @pytest.mark.full

@@ -86,7 +86,7 @@ def lacking(lab: Lab) -> list[str]:
     committed = int(raft["commit_index"])
     health = leader.agent.api.operator.autopilot_health()["Servers"]
     votes = {it["Name"]: it["ID"] for it in health if it["Voter"] and it["Healthy"]}
-    catalog = {it["Node"]: it["ID"] for it in leader.agent.api.catalog.nodes()[1]}
+    catalog = leader.agent.catalog_ids()
     own = {it.name: it.agent.api.agent.self()["Config"]["NodeID"] for it in lab.servers}
     behind = [it.name for it in lab.servers if int(it.agent.raft()["applied_index"]) < committed]
     return [

@@ -173,7 +173,8 @@ class Opener:
                 wire.first_reply.record(took)
             else:
                 attempt = Attempt(sock, kind, number, message, connected)
-                self._end(attempt, *wire.too_late(connected + patience, Outcome.TIMEOUT_REPLY))
+                attempt.connected = connected
+                self._give_up_reply(attempt)
                 continue
             if history:
                 history.ok(now, OPEN, number)
