@@ -13,7 +13,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from tools.client.options import Options, UsageError, parse
 from tools.client.report import doubts, shortfall, to_text
 from tools.client.run import run
 from tools.client.stop import Stop
-from tools.client.worker import Result
+from tools.client.worker import Result, Worker
 
 PAGE = 4096  # bytes: the least that a pipe holds
 
@@ -169,17 +172,45 @@ def test_hanging_process(monkeypatch: pytest.MonkeyPatch) -> None:
     with b.Server(b.echo) as server:
         words = ["-c", "5", "--procs", "2", "--duration", "1.5", f"{b.HOST}:{server.port}"]
         options = replace(parse(words), reply_timeout=0.5, connect_timeout=0.5)
-        report = run(options, Stop(), lambda _: os.kill(_younger(), signal.SIGSTOP))
+        report = run(options, Stop(), _stop_the_younger_once())
 
     assert report.doubts == ["process 1 did not end in time: nobody knows what it did"]
     assert report.result.held.alive == 3
     assert report.seconds < LIMIT
 
 
-def _younger() -> int:
-    """Return the second process of a run in this one."""
-    _, process = sorted(child.pid or 0 for child in multiprocessing.active_children())
-    return process
+def test_process_that_hangs_within_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads a message whose sender stands still does not wait for ever either."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.5)
+    work = crew._work
+
+    def stall(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: list[Connection]) -> None:
+        if len(inherited) > 1:  # the second process
+            os.write(pipe.fileno(), struct.pack("!i", 100) + b"half")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        work(hire, stop, pipe, inherited)
+
+    monkeypatch.setattr(crew, "_work", stall)
+    with b.Server(b.echo) as server:
+        words = ["-c", "5", "--procs", "2", "--duration", "1", f"{b.HOST}:{server.port}"]
+        options = replace(parse(words), reply_timeout=0.5, connect_timeout=0.5)
+        report = run(options, Stop(), lambda _: None)
+
+    assert report.doubts == ["process 1 did not end in time: nobody knows what it did"]
+    assert report.result.held.alive == 3
+    assert report.seconds < LIMIT
+
+
+def _stop_the_younger_once() -> Callable[[object], None]:
+    """Return what halts the second process of a run in this one, at the first of the run's samples."""
+    samples = count()
+
+    def stop(_: object) -> None:
+        if next(samples) == 0:
+            _, process = sorted(child.pid or 0 for child in multiprocessing.active_children())
+            os.kill(process, signal.SIGSTOP)
+
+    return stop
 
 
 @pytest.mark.parametrize(("module", "name"), [(os, "fork"), (crew._FORK, "Pipe")])

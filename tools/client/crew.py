@@ -8,7 +8,8 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing.connection import wait
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from .holder import Held
@@ -18,7 +19,7 @@ from .timeline import Sample
 from .worker import Result, Worker, share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
@@ -42,6 +43,7 @@ class Crew:
         self._shares: list[int] = []
         self._pipes: list[Connection] = []
         self._processes: list[ForkProcess] = []
+        self._overdue: set[int] = set()
         with _held_back(SIGNALS):  # what comes meanwhile is passed on as soon as all have started
             for process in range(options.procs):
                 part = share(options, process)
@@ -71,21 +73,32 @@ class Crew:
 
         Who has not ended in time, because it hangs, is killed: nobody knows what it did.
         """
-        end = time.monotonic() + self._patience
         results = Result()
         samples = _Samples(tell, len(self._pipes))
-        waiting = dict(enumerate(self._pipes))
+        messages = self._listen()
+        end = time.monotonic() + self._patience
+        waiting = set(range(len(self._pipes)))
         while waiting:
-            ready = wait(waiting.values(), max(0.0, end - time.monotonic()))
-            for process in [process for process, pipe in waiting.items() if pipe in ready or not ready]:
-                message = _receive(waiting[process]) if ready else self._kill(process)
-                if isinstance(message, Sample):
-                    samples.add(process, message)
-                    continue
-                del waiting[process]
-                samples.leave(process)
-                results.add(message if isinstance(message, Result) else self._missing(process, message))
+            try:
+                process, message = messages.get(timeout=max(0.0, end - time.monotonic()))
+            except Empty:
+                self._kill(waiting)
+                end += PATIENCE  # within which their pipes end with them
+                continue
+            if isinstance(message, Sample):
+                samples.add(process, message)
+                continue
+            waiting.remove(process)
+            samples.leave(process)
+            results.add(message if isinstance(message, Result) else self._missing(process, message))
         return results
+
+    def _listen(self) -> SimpleQueue[tuple[int, Any]]:
+        """Return where the messages of all processes arrive: who stops within one keeps no other waiting."""
+        messages: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+        for process, pipe in enumerate(self._pipes):
+            Thread(target=_forward, args=(process, pipe, messages), daemon=True).start()
+        return messages
 
     def close(self) -> None:
         """Let them close what lives, and end."""
@@ -97,10 +110,11 @@ class Crew:
             process.join(PATIENCE)
             process.kill()
 
-    def _kill(self, process: int) -> OSError:
-        """End a process that hangs; return what is to be said of it."""
-        self._processes[process].kill()
-        return TimeoutError(f"process {process} did not end in time: nobody knows what it did")
+    def _kill(self, hanging: Iterable[int]) -> None:
+        """End processes that hang."""
+        for process in hanging:
+            self._overdue.add(process)
+            self._processes[process].kill()
 
     def _dismiss(self) -> None:
         """End those who have begun a run that does not take place."""
@@ -111,7 +125,8 @@ class Crew:
 
     def _missing(self, process: int, error: OSError | None) -> Result:
         """Return the result of a process that brought none home, because of `error` if it could say so."""
-        trouble = str(error) if error else f"process {process} died: nobody knows what it did"
+        end = "did not end in time" if process in self._overdue else "died"
+        trouble = str(error) if error else f"process {process} {end}: nobody knows what it did"
         held = self._shares[process]
         return Result(held=Held(wanted=held), troubles=[trouble], unknown=held)
 
@@ -158,6 +173,15 @@ def _held_back(numbers: Collection[signal.Signals]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forward(process: int, pipe: Connection, messages: SimpleQueue[tuple[int, Any]]) -> None:
+    """Hand on the messages of one process until its last."""
+    while True:
+        message = _receive(pipe)
+        messages.put((process, message))
+        if not isinstance(message, Sample):
+            return
 
 
 def _receive(pipe: Connection) -> Any:  # noqa: ANN401 - a Sample, a Result, an OSError or None
