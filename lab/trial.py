@@ -144,6 +144,22 @@ def last_claim(history: History, server: str, fault: Fault) -> float:
     return max([0.0, *((it.end - fault.struck) / SECOND for it in answered if it.value == LEADER)])
 
 
+def took_office(history: History, fault: Fault) -> float:
+    """Return how many seconds after a fault had begun another server first answered that it leads.
+
+    Raises LabError when none did.
+    """
+    answered = [
+        it.end
+        for it in history.operations()
+        if it.action == LEADER and it.value == LEADER and it.target not in fault.targets
+    ]
+    later = [end for end in answered if end > fault.injected]
+    if not later:
+        raise LabError(f"after {fault.name} of {', '.join(fault.targets)} no other server said that it leads")
+    return (min(later) - fault.injected) / SECOND
+
+
 def acknowledged(history: History, after: int, before: int) -> int:
     """Return how many writes began and were acknowledged in a time (nanoseconds)."""
     return sum(

@@ -20,7 +20,7 @@ from lab.start import outgrow
 from lab.unit import Unit, stopped
 from lab.waiting import wait_for
 
-from .conftest import Stored, lacking
+from .conftest import Stored, lacking, wait_until_failed
 
 WAIT = 10  # seconds that a blocking query may block
 LONGEST = WAIT * (1 + 1 / 16)  # Consul adds up to a sixteenth
@@ -145,10 +145,11 @@ def redeploy(lab: Lab, proof: Proof) -> None:
 
 
 def rejoin(lab: Lab, server: Node) -> None:
-    """Let a server leave and come back: the catalog of the snapshot has its name for another node-id."""
-    unit = Unit(server)
-    unit.leave()
-    unit.start()
+    """Let a server be missed and come back: the catalog of the snapshot has its name for another node-id."""
+    other = next(it for it in lab.servers if it is not server)
+    Unit(server).stop()
+    wait_until_failed(other, [server])
+    Unit(server).start()
     wait_for(
         lambda: lacking(lab),
         until=lambda found: not [it for it in found if it.startswith(server.name)],

@@ -7,7 +7,7 @@ import pytest
 from lab.errors import LabError
 from lab.history import LEADER, SECOND, WRITE, History, Stage
 from lab.proof import Proof
-from lab.trial import acknowledged, hold_outages, judge, last_claim, leaderless_answers, outages
+from lab.trial import acknowledged, hold_outages, judge, last_claim, leaderless_answers, outages, took_office
 
 
 class Clock:
@@ -24,7 +24,7 @@ def record(*events: tuple[float, str]) -> History:
     """Return a history of writes and of one fault.
 
     A "w" is a good write, "d" one through another agent, "n" one without a leader, "l" a leader's claim and
-    "f" its denial, all else a stage of the fault.
+    "f" its denial, "o" the other's claim, all else a stage of the fault.
     """
     clock = Clock()
     history, values, fault = History(clock=clock), itertools.count(), 0
@@ -35,10 +35,10 @@ def record(*events: tuple[float, str]) -> History:
             history.ok(number, index=number)
         elif what == "n":
             history.fail(history.invoke(WRITE, "k", str(next(values)), "lb"), "500 No cluster leader")
-        elif what in "lf":
-            number = history.invoke(LEADER, target="server1")
+        elif what in "lfo":
+            number = history.invoke(LEADER, target="server2" if what == "o" else "server1")
             clock.now += 0.005
-            history.ok(number, LEADER if what == "l" else "follower", 7)
+            history.ok(number, "follower" if what == "f" else LEADER, 7)
         elif what == "injected":
             fault = history.inject("kill", ["server1"])
         else:
@@ -105,6 +105,16 @@ def test_the_last_claim_counts_from_when_the_fault_struck() -> None:
         last_claim(kill((1.01, "l")), "server1", kill().faults()[0])
     with pytest.raises(LabError, match="has not struck"):
         last_claim(history, "server1", record((1, "injected")).faults()[0])
+
+
+def test_another_took_office_when_it_first_said_so() -> None:
+    """What the fallen leader claims, and what was claimed before the fault, is nothing."""
+    history = kill((1.01, "o"), (2.31, "l"), (3.55, "o"), (3.65, "o"))
+    quiet = kill((1.01, "o"), (3.55, "l"))
+
+    assert took_office(history, history.faults()[0]) == pytest.approx(1.505)
+    with pytest.raises(LabError, match="kill of server1 no other server said that it leads"):
+        took_office(quiet, quiet.faults()[0])
 
 
 def test_acknowledged_writes_of_a_time_are_counted() -> None:
