@@ -126,7 +126,7 @@ def test_control_a_fault_without_effect_is_no_test(
 @pytest.mark.full
 @pytest.mark.destructive
 def test_heal_undoes_all(lab: Lab, power: Machines) -> None:
-    """Whatever was left behind, `tools/lab heal` knows nothing of it, undoes it and waits for a healthy lab."""
+    """Whatever was left behind, `tools/lab heal` knows nothing of it and undoes it; then the lab is healthy."""
     left = [
         Pause(lab.servers[0]),
         Kill(lab.servers[1]),
