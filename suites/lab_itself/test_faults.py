@@ -126,7 +126,7 @@ def test_control_a_fault_without_effect_is_no_test(
 @pytest.mark.full
 @pytest.mark.destructive
 def test_heal_undoes_all(lab: Lab, power: Machines) -> None:
-    """Whatever was left behind, `tools/lab heal` knows nothing of it and undoes it; then the lab is healthy."""
+    """Whatever was left behind, `tools/lab heal` knows nothing of it and undoes it, to a healthy lab."""
     left = [
         Pause(lab.servers[0]),
         Kill(lab.servers[1]),

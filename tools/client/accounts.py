@@ -64,8 +64,9 @@ def classify(code: int, *, connected: bool, answered: bool) -> Outcome:
 class Loss(NamedTuple):
     """One attempt that did not end well; times in nanoseconds on the monotonic clock.
 
-    `port` is the client's own (0: never known), `reason` the kernel's or the client's words, `retransmits`
-    the segments that TCP had to send again (None: the kernel was not asked).
+    `port` is the client's own (0: never known), `reason` the kernel's or the client's words, `age` how long
+    ago it was begun, or, of a held connection, open; `retransmits` the segments that TCP had to send again
+    (None: the kernel was not asked).
     """
 
     time: int
