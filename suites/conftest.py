@@ -13,6 +13,7 @@ from lab.history import History
 from lab.hosts import Lab
 from lab.invariants import violations
 from lab.machines import Machines
+from lab.stored import Stored
 from lab.waiting import wait_for
 
 HEALTHY = pytest.StashKey[bool]()
@@ -49,6 +50,13 @@ def fleet(lab: Lab, undisturbed: None) -> Iterator[Fleet]:
 def faults(lab: Lab, history: History, undisturbed: None) -> Faults:
     """Injects faults, each of which is healed however the test ends."""
     return Faults(lab, history)
+
+
+@pytest.fixture
+def stored(lab: Lab, undisturbed: None) -> Iterator[Stored]:
+    """Values in the KV store, which go with the test."""
+    with Stored(lab.docker) as written:
+        yield written
 
 
 @pytest.fixture

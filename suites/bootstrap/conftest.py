@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from lab.hosts import Lab, Node
-from lab.marks import Marks
 
 ORDERS = list(itertools.permutations(range(3)))
 
@@ -33,10 +31,3 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def order(request: pytest.FixtureRequest, lab: Lab) -> list[Node]:
     """The servers in the order in which they are to be started."""
     return [lab.servers[place] for place in request.param]
-
-
-@pytest.fixture
-def marks(lab: Lab, undisturbed: None) -> Iterator[Marks]:
-    """Values in the KV store, deleted at the end."""
-    with Marks(lab.lb.agent) as written:
-        yield written

@@ -10,9 +10,9 @@ from lab.faults import Faults, Terminate, Wipe
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import running, unrecovered
-from lab.marks import Marks
 from lab.proof import Proof
 from lab.start import agreed, outgrow, seconds_until, start, start_all
+from lab.stored import Stored
 from lab.waiting import hold
 
 LATE = 60  # seconds that the third server is late
@@ -29,7 +29,7 @@ def served_before(lab: Lab, fleet: Fleet) -> None:
 
 @pytest.mark.destructive
 def test_fresh_servers_become_one_cluster_in_any_order(
-    lab: Lab, faults: Faults, proof: Proof, marks: Marks, order: list[Node]
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored, order: list[Node]
 ) -> None:
     """B1: Three fresh servers become one cluster with one leader and three voters, whichever is first.
 
@@ -41,7 +41,7 @@ def test_fresh_servers_become_one_cluster_in_any_order(
         third = start_all(order)[-1]
         took = seconds_until(lambda: agreed(lab), third, limits.recovery, "one leader, three voters")
         proof.within("one leader, three voters, from the third's start", took, limits.election, "N2")
-        assert marks.found(order[0].agent) == {}, "the old cluster's values are in the new one"
+        assert stored.found(order[0]) == {}, "the old cluster's values are in the new one"
     come = time.monotonic()
     took = seconds_until(lambda: all_listed(lab), come, limits.anti_entropy, "services registered")
     proof.within("services registered, from then", took, limits.anti_entropy, "N9")

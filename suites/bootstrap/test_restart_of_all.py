@@ -10,9 +10,9 @@ from lab.history import History
 from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
-from lab.marks import Marks
 from lab.proof import Proof
 from lab.start import agreed, seconds_until, start
+from lab.stored import Stored
 from lab.trial import hold_availability
 from lab.unit import Unit
 
@@ -27,7 +27,7 @@ def configurations(lab: Lab) -> list[str]:
 
 @pytest.fixture
 def find_together(
-    lab: Lab, faults: Faults, proof: Proof, marks: Marks, order: list[Node]
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored, order: list[Node]
 ) -> Callable[[Fault], None]:
     """Ends all servers by a fault, starts them in order, and proves that they are the cluster they were."""
 
@@ -41,7 +41,7 @@ def find_together(
             start(order[2])
             proof.within("a leader, from the second's start", took, faults.limits.election, "N2")
         for node in order:
-            marks.arrive_on(node)
+            stored.arrive_on(node)
             said = Unit(node).journal(since[node])
             assert RECOVERY not in said, node.name
             assert CHANGED not in said, node.name

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab.hosts import Lab
-from lab.marks import Marks
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -52,10 +51,3 @@ def autopilot(lab: Lab, undisturbed: None) -> Iterator[Callable[..., None]]:
 
     yield change
     change()
-
-
-@pytest.fixture
-def marks(lab: Lab, undisturbed: None) -> Iterator[Marks]:
-    """Values in the KV store, deleted at the end."""
-    with Marks(lab.lb.agent) as written:
-        yield written

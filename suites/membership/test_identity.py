@@ -10,10 +10,10 @@ from lab.faults import Faults, Kill, Wipe
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import clones, violations
-from lab.marks import Marks
 from lab.proof import Proof
 from lab.spare import Spare
 from lab.start import await_death, seconds_until, start
+from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
 
@@ -27,7 +27,7 @@ def wiped(lab: Lab) -> Node:
 
 
 @pytest.fixture
-def returned(lab: Lab, proof: Proof, marks: Marks, wiped: Node) -> Callable[[], None]:
+def returned(lab: Lab, proof: Proof, stored: Stored, wiped: Node) -> Callable[[], None]:
     """Starts the wiped server, and proves that it votes under a node-id of its own and has all data."""
     limits, lost = lab.topology.deadlines, Unit(wiped).read("node-id")
 
@@ -36,7 +36,7 @@ def returned(lab: Lab, proof: Proof, marks: Marks, wiped: Node) -> Callable[[], 
         took = seconds_until(lambda: votes(lab, wiped), begun, limits.recovery, "its vote")
         proof.within("it votes, from its start", took, limits.promotion + limits.election, "N2, N7")
         assert Unit(wiped).read("node-id") != lost
-        marks.arrive_on(wiped)
+        stored.arrive_on(wiped)
 
     return prove
 

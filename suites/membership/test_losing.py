@@ -7,9 +7,9 @@ import pytest
 
 from lab.faults import Faults, Kill
 from lab.hosts import Lab, Node
-from lab.marks import Marks
 from lab.proof import Proof
 from lab.start import seconds_until, start
+from lab.stored import Stored
 from lab.waiting import hold, wait_for
 
 
@@ -45,7 +45,7 @@ def listed(asked: Node, server: Node) -> bool:
 @pytest.mark.full
 @pytest.mark.usefixtures("settled")
 def test_a_pruned_server_cannot_end_the_next_outage(
-    lab: Lab, faults: Faults, proof: Proof, marks: Marks
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored
 ) -> None:
     """M4, M5: A dead server of three is soon pruned; the loss of the leader then is an outage it cannot end.
 
@@ -66,13 +66,13 @@ def test_a_pruned_server_cannot_end_the_next_outage(
             begun = start(second)
             took = seconds_until(lambda: lab.leader([second]), begun, limits.recovery, "a leader")
             proof.within("a leader, from the start of the other voter", took, limits.election, "N2")
-    marks.arrive_on(first)
+    stored.arrive_on(first)
 
 
 @pytest.mark.full
 @pytest.mark.usefixtures("settled")
 def test_min_quorum_keeps_the_dead_server_a_peer(
-    lab: Lab, faults: Faults, proof: Proof, marks: Marks, autopilot: Callable[..., None]
+    lab: Lab, faults: Faults, proof: Proof, stored: Stored, autopilot: Callable[..., None]
 ) -> None:
     """M4: With a min_quorum of three the dead server is not pruned: its return ends the next outage.
 
@@ -89,4 +89,4 @@ def test_min_quorum_keeps_the_dead_server_a_peer(
             begun = start(first)
             took = seconds_until(lambda: lab.leader([last]), begun, limits.recovery, "a leader")
             proof.within("a leader, from the first one's return", took, limits.election, "N2")
-    marks.arrive_on(first)
+    stored.arrive_on(first)

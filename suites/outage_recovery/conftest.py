@@ -1,62 +1,19 @@
-"""What every outage starts from: keys in the store, and a way to ask whether the cluster is whole again."""
+"""What every outage starts from, and ways to ask whether the cluster is whole again."""
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 
 from lab.history import OK, WRITE, History
 from lab.hosts import Lab, Node
-from lab.ledger import read
 from lab.proof import Proof
 from lab.start import await_death
 from lab.waiting import wait_for
 
 BETWEEN = 50  # writes
-KEYS = 100  # as many as Consul's own tests of a restored snapshot have
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Keys that were written before the outage, and their values."""
-
-    prefix: str
-    values: dict[str, str]
-
-    def add(self, node: Node, name: str) -> str:
-        """Write another key through a host's agent, and return it."""
-        key = f"{self.prefix}/{name}"
-        value = uuid.uuid4().hex
-        node.agent.api.kv.put(key, value)
-        self.values[key] = value
-        return key
-
-    def lacking(self, node: Node, mode: str = "consistent") -> dict[str, str]:
-        """Return the keys that a host's agent, asked so, does not have with their values."""
-        return dict(self.values.items() - read(node, self.prefix, mode).items())
-
-    def arrive_on(self, node: Node) -> None:
-        """Wait until a host's own copy has all keys: raft counts an entry as applied a moment too early."""
-        wait_for(
-            lambda: self.lacking(node, "stale"),
-            until=lambda missing: not missing,
-            within=node.limits.answer,
-            what=f"all keys on {node.name}",
-        )
-
-
-@pytest.fixture
-def stored(lab: Lab, undisturbed: None) -> Iterator[Stored]:
-    """KEYS keys in the store, which go with the test."""
-    keys = Stored(f"consul-demo/outage-{uuid.uuid4().hex[:8]}", {})
-    for number in range(KEYS):
-        keys.add(lab.docker, str(number))
-    yield keys
-    lab.docker.agent.api.kv.delete(keys.prefix, recurse=True)
 
 
 @pytest.fixture
@@ -87,8 +44,9 @@ def lacking(lab: Lab) -> list[str]:
     health = leader.agent.api.operator.autopilot_health()["Servers"]
     votes = {it["Name"]: it["ID"] for it in health if it["Voter"] and it["Healthy"]}
     catalog = leader.agent.catalog_ids()
-    own = {it.name: it.agent.api.agent.self()["Config"]["NodeID"] for it in lab.servers}
-    behind = [it.name for it in lab.servers if int(it.agent.raft()["applied_index"]) < committed]
+    said = {it.name: it.agent.api.agent.self() for it in lab.servers}
+    own = {name: it["Config"]["NodeID"] for name, it in said.items()}
+    behind = [name for name, it in said.items() if int(it["Stats"]["raft"]["applied_index"]) < committed]
     return [
         *(f"{it.name} hears of no leader" for it in lab.servers if not it.agent.follows(raft["term"])),
         *(f"{name} is behind" for name in behind),

@@ -17,10 +17,11 @@ from lab.invariants import violations
 from lab.proof import Proof
 from lab.snapshot import Snapshot
 from lab.start import outgrow
+from lab.stored import Stored
 from lab.unit import Unit, stopped
 from lab.waiting import wait_for
 
-from .conftest import Stored, lacking, wait_until_failed
+from .conftest import lacking, wait_until_failed
 
 WAIT = 10  # seconds that a blocking query may block
 LONGEST = WAIT * (1 + 1 / 16)  # Consul adds up to a sixteenth

@@ -15,10 +15,11 @@ from lab.machines import Machines
 from lab.peers import PeersError
 from lab.proof import Proof
 from lab.recovery import DAY, LAST_SEEN, Recovery
+from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import Stored, follower
+from .conftest import follower
 
 AWAY = 8 * DAY
 REFUSED = "refusing to rejoin cluster because server has been offline for more than"

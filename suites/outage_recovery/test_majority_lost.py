@@ -17,10 +17,11 @@ from lab.machines import Machines
 from lab.peers import PeersError
 from lab.proof import Proof
 from lab.recovery import FOUND, LEADS, Recovery
+from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import BETWEEN, Stored, acknowledged, await_writes, follower, wait_until_failed
+from .conftest import BETWEEN, acknowledged, await_writes, follower, wait_until_failed
 
 STARTED = "Started consul.service"
 

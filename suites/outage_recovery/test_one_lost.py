@@ -11,10 +11,11 @@ from lab.faults import Faults, Kill, Wipe
 from lab.hosts import Lab, Node
 from lab.proof import Proof
 from lab.spare import Spare
+from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import Stored, wait_until_failed
+from .conftest import wait_until_failed
 
 
 def succeed(lab: Lab, lost: Node) -> Node:

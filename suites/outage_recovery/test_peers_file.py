@@ -16,12 +16,13 @@ from lab.kv import KvLoad
 from lab.peers import FILE, PeersError, build, refuse
 from lab.proof import Proof
 from lab.recovery import Recovery, survey
+from lab.stored import Stored
 from lab.topology import Ports
 from lab.trial import hold_availability
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import Stored, follower, wait_until_failed
+from .conftest import follower, wait_until_failed
 
 Peers = list[dict[str, Any]]
 ANOTHER = "00000000-0000-0000-0000-000000000000"
