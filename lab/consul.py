@@ -86,7 +86,7 @@ class Agent:
         """
         answer = self.get("operator/raft/configuration", **({"stale": ""} if own else {}))
         answer.raise_for_status()
-        servers = answer.json()["Servers"]
+        servers = answer.json()["Servers"] or ()  # null while a fresh server has none
         peers = [Peer(s["Node"], s["Address"], s["Leader"], s["Voter"]) for s in servers]
         return sorted(peers, key=lambda peer: peer.node)
 

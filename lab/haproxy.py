@@ -30,11 +30,11 @@ def servers(stats: str, backend: str) -> dict[str, Server]:
 
 
 def worker(processes: str) -> int:
-    """Return the pid of the current worker from the master's `show proc`. Raises ValueError without one."""
+    """Return the pid of the current worker from the master's `show proc`. Raises LookupError without one."""
     current = processes.partition("# old workers")[0]
     found = re.search(r"^(\d+)\s+worker\b", current, re.MULTILINE)
     if not found:
-        raise ValueError(f"no worker in: {processes}")
+        raise LookupError(f"no worker in: {processes}")
     return int(found[1])
 
 
@@ -53,8 +53,8 @@ def consul_template(listing: str) -> int:
 
 
 def reloads(processes: str) -> int:
-    """Return how often the master has reloaded, from its `show proc`. Raises ValueError without a master."""
+    """Return how often the master has reloaded, from its `show proc`. Raises LookupError without a master."""
     found = re.search(r"^\d+\s+master\s+(\d+)", processes, re.MULTILINE)
     if not found:
-        raise ValueError(f"no master in: {processes}")
+        raise LookupError(f"no master in: {processes}")
     return int(found[1])

@@ -131,7 +131,10 @@ class LoadBalancer:
         return haproxy.servers(answer.text, self._backend)
 
     def worker(self) -> int:
-        """Return the pid, in its container, of the worker that takes new connections."""
+        """Return the pid, in its container, of the worker that takes new connections.
+
+        Raises LookupError while there is none, as when the master starts again.
+        """
         return haproxy.worker(self._processes())
 
     def old_workers(self) -> list[int]:

@@ -80,11 +80,12 @@ def clones(lab: Lab) -> list[str]:
 
 
 def _misnamed(lab: Lab) -> list[str]:
-    """Return, in words, which members the catalog has under another node-id than they have.
+    """Return, in words, which agents the catalog has under another node-id than they say they have.
 
-    It refuses a server that came back with another one before it was missed (M6).
+    It refuses a server that came back with another one before it was missed (M6). What gossip says of others
+    may be old: of a server that was wiped unmissed, until a full exchange with it.
     """
-    own = lab.agents[0].agent.node_ids()
+    own = {node.name: node.agent.node_ids()[node.name] for node in lab.agents}
     catalog = lab.agents[0].agent.catalog_ids()
     return [
         f"{name}: its node-id is {number}, the catalog's {catalog.get(name)}"

@@ -100,13 +100,15 @@ class KvLoad:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
                 self._session = session
-                streams, keys = [*self._clients(), *self._views()], len(self._agents)
+                writers, readers, views = self._writers(), self._readers(), self._views()
                 # Nobody asks for what was never written: the first round is that of the writers.
-                for streams_of_round in (streams[:keys], streams):
-                    await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
+                await asyncio.gather(*(self._succeed(stream) for stream in writers))
+                await asyncio.gather(
+                    *(self._succeed(stream) for stream in readers),
+                    *(self._operate(stream) for stream in views),
+                )
                 self._begun.set()
-                await asyncio.gather(*(self._keep_asking(stream) for stream in streams))
-                writers, readers = streams[:keys], streams[keys : 2 * keys]
+                await asyncio.gather(*(self._keep_asking(stream) for stream in writers + readers + views))
                 marks = [Stream(KEPT, reader.target, reader.key) for reader in readers]
                 for streams_of_round in (writers, readers, marks):
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
@@ -114,12 +116,13 @@ class KvLoad:
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error
 
-    def _clients(self) -> list[Stream]:
-        names = [node.name for node in self._agents]
-        keys = [f"{self.prefix}/{number}" for number in range(len(names))]
-        writers = [Stream(WRITE, name, key) for name, key in zip(names, keys, strict=True)]
-        readers = [Stream(READ, name, key) for name, key in zip([*names[1:], names[0]], keys, strict=True)]
-        return writers + readers
+    def _writers(self) -> list[Stream]:
+        return [Stream(WRITE, it.name, f"{self.prefix}/{number}") for number, it in enumerate(self._agents)]
+
+    def _readers(self) -> list[Stream]:
+        """Return who reads the key of each writer: the agent after its own."""
+        after = [*self._agents[1:], self._agents[0]]
+        return [Stream(READ, it.name, f"{self.prefix}/{number}") for number, it in enumerate(after)]
 
     def _views(self) -> list[Stream]:
         names = [node.name for node in self._servers]
@@ -136,8 +139,15 @@ class KvLoad:
                 due += self._pause
                 await asyncio.sleep(due - loop.time())
 
-    async def _operate(self, stream: Stream) -> None:
-        """Do one request and write down how it began and ended."""
+    async def _succeed(self, stream: Stream) -> None:
+        """Do requests, one after another, until one is ok or the load is over."""
+        while not self._over.is_set():
+            if await self._operate(stream):
+                return
+            await asyncio.sleep(self._pause)
+
+    async def _operate(self, stream: Stream) -> bool:
+        """Do one request, write down how it began and ended, and return whether it was ok."""
         value = uuid.uuid4().hex if stream.action == WRITE else None
         number = self.history.invoke(stream.action, stream.key, value, stream.target)
         try:
@@ -146,8 +156,9 @@ class KvLoad:
             said = str(error) or type(error).__name__
             undone = value is None or any(words in said for words in NEVER_DONE)
             (self.history.fail if undone else self.history.unknown)(number, said[:ERROR])
-        else:
-            self.history.ok(number, answer, index)
+            return False
+        self.history.ok(number, answer, index)
+        return True
 
     async def _request(self, stream: Stream, value: str) -> Answer:
         """Return the value and index that were answered. Raises ValueError with what Consul said instead."""

@@ -68,7 +68,7 @@ class Spare:
             f"printf %s {text} > {CONFIGURATION}; systemd-run --quiet --unit={UNIT} --collect"
             f" --property=LimitNOFILE=65536 {BINARY} agent -config-file={CONFIGURATION}"
         )
-        within = self._lab.topology.deadlines.election
+        within = self._lab.topology.deadlines.fault
         wait_for(self.agent.members, within=within, what=f"the answer of {self.name}")
 
     def stop(self) -> None:

@@ -132,7 +132,8 @@ def hold_leaderless(lab: Lab, proof: Proof, history: History, through: Collectio
 def last_claim(history: History, server: str, fault: Fault) -> float:
     """Return for how many seconds after a fault had struck a server still said that it leads, 0 for none.
 
-    Raises LabError when the server was not asked whether it leads after that, or never answered.
+    It led when it was asked, or later; the answer may have been on its way for long. Raises LabError when the
+    server was not asked whether it leads after that, or never answered.
     """
     if fault.struck is None:
         raise LabError(f"{fault.name} has not struck")
@@ -141,7 +142,7 @@ def last_claim(history: History, server: str, fault: Fault) -> float:
     ]
     if not any(it.start > fault.struck for it in answered):
         raise LabError(f"after {fault.name} {server} did not say whether it leads")
-    return max([0.0, *((it.end - fault.struck) / SECOND for it in answered if it.value == LEADER)])
+    return max([0.0, *((it.start - fault.struck) / SECOND for it in answered if it.value == LEADER)])
 
 
 def took_office(history: History, fault: Fault) -> float:

@@ -34,7 +34,7 @@ def undisturbed(lab: Lab, pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 def _await_health(lab: Lab, what: str) -> None:
-    within = lab.topology.deadlines.members
+    within = lab.topology.deadlines.recovery
     wait_for(lambda: violations(lab), until=lambda found: not found, within=within, what=what)
 
 

@@ -10,7 +10,7 @@ from lab.unit import Unit
 FILLER = "consul-demo-filler"
 BELOW = ".below"  # where what the small file system hides is still to be had
 MEBIBYTES = 64
-FILL = f"head -c {MEBIBYTES}M /dev/zero > {FILLER} 2>/dev/null; sync"
+FILL = f"head -c {MEBIBYTES}M /dev/zero > {FILLER} 2>/dev/null; true"
 
 
 class FullDisk(Fault):

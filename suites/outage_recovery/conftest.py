@@ -61,13 +61,14 @@ def follower(lab: Lab) -> Node:
     return next(server for server in lab.servers if server is not leader)
 
 
-def wait_until_failed(survivor: Node, lost: list[Node]) -> None:
-    """Wait until gossip says that the lost servers are dead, as the procedure wants to have it confirmed.
+def wait_until_failed(lab: Lab, lost: list[Node]) -> None:
+    """Wait until every agent left knows the lost servers as dead, as the procedure wants it to be confirmed.
 
     A server that is back with another node-id before that is refused by the catalog for as long as it lives:
-    "Node name X is reserved".
+    "Node name X is reserved". One that is back while an agent has it as leaving, because autopilot forces out
+    the dead, is never alive for that agent again.
     """
-    await_death(lost, [survivor])
+    await_death(lost, [node for node in lab.agents if node not in lost])
 
 
 def await_writes(lab: Lab, history: History) -> None:

@@ -16,12 +16,12 @@ from lab.hosts import Lab, Node
 from lab.invariants import violations
 from lab.proof import Proof
 from lab.snapshot import Snapshot
-from lab.start import outgrow
+from lab.start import await_death, outgrow
 from lab.stored import Stored
 from lab.unit import Unit, stopped
 from lab.waiting import wait_for
 
-from .conftest import lacking, wait_until_failed
+from .conftest import lacking
 
 WAIT = 10  # seconds that a blocking query may block
 LONGEST = WAIT * (1 + 1 / 16)  # Consul adds up to a sixteenth
@@ -147,9 +147,8 @@ def redeploy(lab: Lab, proof: Proof) -> None:
 
 def rejoin(lab: Lab, server: Node) -> None:
     """Let a server be missed and come back: the catalog of the snapshot has its name for another node-id."""
-    other = next(it for it in lab.servers if it is not server)
     Unit(server).stop()
-    wait_until_failed(other, [server])
+    await_death([server], [it for it in lab.servers if it is not server])
     Unit(server).start()
     wait_for(
         lambda: lacking(lab),

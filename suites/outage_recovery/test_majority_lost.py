@@ -48,7 +48,7 @@ def test_the_last_server_carries_on_with_all_it_had(
             recovery = Recovery(lab, [survivor], say=print)
             with pytest.raises(PeersError, match=r"knows a leader|sees the server \w+ alive"):
                 recovery.run()
-            wait_until_failed(survivor, lost)
+            wait_until_failed(lab, lost)
             assert survivor.agent.leader() == ""
             recovered = recovery.run()
             proof.within("leader after the restart", recovered.seconds, limits.election, "N2")

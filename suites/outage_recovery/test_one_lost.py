@@ -43,7 +43,7 @@ def test_a_lost_server_is_back_at_its_address(
     with faults.under(kind(lost)):
         leader = succeed(lab, lost)
         stored.add(leader, "while away")
-        wait_until_failed(leader, [lost])
+        wait_until_failed(lab, [lost])
         begun = time.monotonic()
         Unit(lost).start()
         all_vote("three healthy voters", begun)

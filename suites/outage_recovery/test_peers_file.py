@@ -167,7 +167,7 @@ def test_control_consul_takes_a_wrong_port_or_id_in_silence(
     unit, recovery = Unit(survivor), Recovery(lab, [survivor], say=print)
 
     with faults.under(Wipe(*lost)):
-        wait_until_failed(survivor, lost)
+        wait_until_failed(lab, lost)
         recovery.stop()
         right = json.loads(build(recovery.survey()))
         since = unit.now()
@@ -206,7 +206,7 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     left = [server for server in lab.servers if server is not fresh]
     with KvLoad(lab, faults.history, left), faults.under(Wipe(fresh)):
         unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
-        wait_until_failed(lab.leader(), [fresh])
+        wait_until_failed(lab, [fresh])
         since, begun = unit.now(), time.monotonic()
         unit.start()
         wait_for(lambda: IGNORED in unit.journal(since), within=lab.topology.deadlines.fault, what=IGNORED)

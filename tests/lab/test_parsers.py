@@ -44,7 +44,7 @@ def test_the_current_worker_is_told_from_old_ones() -> None:
 
 def test_no_worker_is_an_error() -> None:
     """While the master starts again it has no worker, which is not the pid of an old one."""
-    with pytest.raises(ValueError, match="no worker"):
+    with pytest.raises(LookupError, match="no worker"):
         haproxy.worker("# workers\n# old workers\n20 worker 2 0d00h01m03s\n")
 
 
@@ -56,7 +56,7 @@ def test_old_workers_and_reloads_are_read() -> None:
 
 def test_no_master_is_an_error() -> None:
     """What lists no master tells nothing of reloads."""
-    with pytest.raises(ValueError, match="no master"):
+    with pytest.raises(LookupError, match="no master"):
         haproxy.reloads("# workers\n")
 
 

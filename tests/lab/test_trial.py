@@ -99,7 +99,7 @@ def test_the_last_claim_counts_from_when_the_fault_struck() -> None:
     history = kill((1.01, "l"), (2.71, "l"), (3.01, "f"))
     quiet = kill((1.01, "l"), (3.01, "f"))
 
-    assert last_claim(history, "server1", history.faults()[0]) == pytest.approx(0.615)
+    assert last_claim(history, "server1", history.faults()[0]) == pytest.approx(0.61)
     assert last_claim(quiet, "server1", quiet.faults()[0]) == 0
     with pytest.raises(LabError, match="did not say whether it leads"):
         last_claim(kill((1.01, "l")), "server1", kill().faults()[0])
