@@ -40,6 +40,7 @@ from tools.client.worker import Result
         (["--churn", "--duration", "nan", "127.0.0.1:7000"], "is not a number from"),
         (["--churn", "--size", "15", "127.0.0.1:7000"], "is not a number from 16"),
         (["-c", "3", "--rate", "5", "127.0.0.1:7000"], "--rate and --count are about --churn"),
+        (["--churn", "--ramp", "3", "127.0.0.1:7000"], "--ramp is about -c N"),
         (["--churn", "--procs", "4", "--concurrency", "3", "127.0.0.1:7000"], "cannot be shared among"),
         (["--churn", "--procs", "4", "--count", "3", "127.0.0.1:7000"], "cannot be shared among"),
         (["-c", "3", "no-such-host.invalid:7000"], "no-such-host.invalid: "),

@@ -105,6 +105,19 @@ def test_sessions_of_each_backend(port: int) -> None:
         "echo/fep1": {"sessions": 10, "open": 2},
         "echo/fep2": {"sessions": 0, "open": 1},
     }
+    assert report.warnings == []
+
+
+def test_sessions_that_explain_too_few_are_told(port: int) -> None:
+    """A new worker may have passed the old one's total: fewer sessions than connections that were ok tell."""
+    with serving(Page) as url:
+        report = run(Options(b.HOST, port, churn=True, count=30, haproxy=url), Stop(), lambda _: None)
+
+    told = sum(it["sessions"] for it in report.backends.values())
+    assert told < 30
+    assert report.warnings == [
+        f"HAProxy's counters know of {told} connections, 30 were ok: it has reloaded, and counts anew"
+    ]
 
 
 def test_reload_begins_the_counters_anew() -> None:

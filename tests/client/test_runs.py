@@ -367,9 +367,86 @@ def test_few_unsent_pings_are_no_doubt() -> None:
     assert doubts(options, result, "") == []
 
 
-def test_reader_is_gone(port: int) -> None:
-    """When nobody reads the stream any more the run ends."""
-    process = start("--stream", "-c", 2, f"127.0.0.1:{port}")
+@pytest.mark.parametrize(
+    ("words", "begun", "expected"),
+    [
+        ({"count": 9}, 9, []),
+        ({"count": 9}, 8, ["8 of --count 9 opens were tried: time was up, give a --duration"]),
+        ({"count": 9, "duration": 5.0}, 8, []),
+        ({"duration": 5.0}, 0, ["no open of the churn was tried: time was up"]),
+    ],
+)
+def test_opens_never_tried_are_a_doubt(words: dict[str, Any], begun: int, expected: list[str]) -> None:
+    """Opens for which the time was not enough cannot be told to be fine, unless it was given or cut short."""
+    options, result = Options(b.HOST, 1, connections=1, churn=True, **words), Result()
+    for kind, number in (Kind.HOLD, 1), (Kind.CHURN, begun):
+        result.accounts.attempts[kind] = result.accounts.classes[kind][Outcome.OK] = number
+
+    assert doubts(options, result, "") == expected
+    assert doubts(options, result, "SIGINT") == []
+
+
+def test_accounts_of_one_kind_do_not_make_up_for_another() -> None:
+    """An attempt that was entered as one of the other kind is found."""
+    result = Result()
+    result.accounts.attempts[Kind.HOLD] = result.accounts.classes[Kind.CHURN][Outcome.OK] = 1
+
+    assert "2 attempts have no class: the accounts do not add up" in doubts(
+        Options(b.HOST, 1, connections=1), result, ""
+    )
+
+
+def test_error_of_a_process_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system refuses a process in the middle of its run is a doubt, not a stack trace."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no watch left")
+
+    monkeypatch.setattr(Worker, "run", refuse)
+    report = run(Options(b.HOST, port, connections=4, duration=0.3, procs=2), Stop(), lambda _: None)
+
+    assert report.doubts[:2] == [f"[Errno {errno.ENOSPC}] no watch left"] * 2
+    assert report.verdict().name == "COULD_NOT_TELL"
+
+
+def test_pipe_without_a_reader(port: int, tmp_path: Path) -> None:
+    """An output that would wait for a reader for ever is refused before the start."""
+    os.mkfifo(tmp_path / "pipe")
+    code, _, messages = client("-c", 1, "--json", tmp_path / "pipe", f"127.0.0.1:{port}")
+
+    assert code == 2
+    assert f"{tmp_path / 'pipe'}: No such device or address" in messages
+
+
+def test_parts_of_a_history_are_tried(port: int, tmp_path: Path) -> None:
+    """That the second process could not write its part is said before the start."""
+    (tmp_path / "history.1").mkdir()
+    code, output, messages = client(
+        "-c", 2, "--procs", 2, "--history", tmp_path / "history", f"127.0.0.1:{port}"
+    )
+
+    assert (code, output) == (2, "")
+    assert messages == f"client: {tmp_path / 'history.1'}: Is a directory\n"
+
+
+def test_package_that_is_missing() -> None:
+    """Without a package that it needs the command says so, and that is no loss."""
+    script = (
+        "import sys; sys.modules['hdrh'] = None; from tools.client.__main__ import main; sys.exit(main())"
+    )
+    words = [sys.executable, "-c", script, "-c", "1", "127.0.0.1:1"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    assert done.returncode == 2
+    assert "hdrh" in done.stderr
+    assert "the packages of its README" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("procs", [1, 2])
+def test_reader_is_gone(port: int, procs: int) -> None:
+    """When nobody reads the stream any more the run ends, that of all its processes."""
+    process = start("--stream", "-c", 2, "--procs", procs, "--duration", LIMIT, f"127.0.0.1:{port}")
     assert process.stdout
     assert process.stderr
     with process:

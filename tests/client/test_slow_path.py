@@ -78,9 +78,13 @@ def delayed(
 
 
 def test_connected_too_late() -> None:
-    """A connection that is made after its time limit is lost, though nobody has given it up before."""
-    with delayed(timeout=0.5) as (attempt, _):
+    """A connection that is made after its time limit is lost, though nobody has given it up before.
+
+    Nothing is sent on it: the history says that it was not served.
+    """
+    with delayed(timeout=0.5) as (attempt, connection):
         assert attempt.follow() == {"timeout_connect: no connection in time": 1}
+        assert connection.recv(1) == b""
 
 
 @pytest.mark.parametrize("talk", [b"hello", b""])

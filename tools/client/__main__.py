@@ -12,7 +12,12 @@ def main() -> int:
     """Run the command line; return the exit code. From here on no signal ends the program."""
     stop = Stop()
     stop.heed(*SIGNALS)
-    code: int = import_module(".command", __package__).main(stop)
+    try:
+        command = import_module(".command", __package__)
+    except ImportError as error:
+        print(f"client: {error}: it needs Python 3.11 and the packages of its README", file=sys.stderr)
+        return 2
+    code: int = command.main(stop)
     return code
 
 

@@ -139,5 +139,5 @@ class Accounts:
 
     @property
     def unfinished(self) -> int:
-        """Return how many attempts have no class yet; after the end of a run it must be 0."""
-        return self.total - sum(classes.total() for classes in self.classes.values())
+        """Return how many attempts have no class yet, or one too many; at the end of a run it must be 0."""
+        return sum(abs(self.attempts[kind] - self.classes[kind].total()) for kind in Kind)

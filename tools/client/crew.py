@@ -44,6 +44,7 @@ class Crew:
         self._pipes: list[Connection] = []
         self._processes: list[ForkProcess] = []
         self._overdue: set[int] = set()
+        self._asked = 0
         with _held_back(SIGNALS):  # what comes meanwhile is passed on as soon as all have started
             for process in range(options.procs):
                 part = share(options, process)
@@ -87,6 +88,7 @@ class Crew:
                 continue
             if isinstance(message, Sample):
                 samples.add(process, message)
+                self._ask_again()
                 continue
             waiting.remove(process)
             samples.leave(process)
@@ -133,6 +135,13 @@ class Crew:
     def _pass_on(self, number: int, _frame: object) -> None:
         """Pass a request to stop on to the processes."""
         self._stop.request(signal.Signals(number).name)
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask the processes for the end if this one was since: by a signal, or for want of a reader."""
+        if self._stop.count == self._asked:
+            return
+        self._asked = self._stop.count
         for process in self._processes:
             with suppress(ProcessLookupError):
                 os.kill(process.pid or 0, signal.SIGTERM)
@@ -203,9 +212,9 @@ def _work(hire: Callable[[], Worker], stop: Stop, pipe: Connection, inherited: l
     with stop.on_signals(signal.SIGTERM), suppress(BrokenPipeError, ConnectionResetError, EOFError):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
-            worker = hire()
+            pipe.send(hire().run(pipe.send))
+        except (BrokenPipeError, ConnectionResetError):  # the parent is gone
+            raise
         except OSError as error:
             pipe.send(error)
-        else:
-            pipe.send(worker.run(pipe.send))
         pipe.recv()

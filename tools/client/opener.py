@@ -222,8 +222,11 @@ class Opener:
             self._send(attempt)
 
     def _send(self, attempt: Attempt) -> None:
-        """Send the ping on a connection that has just been made or refused."""
+        """Send the ping on a connection that has just been made or refused; too late, it is not sent."""
         connected = clock()
+        if connected - attempt.started >= self._connect_timeout:
+            self._give_up_connect(attempt)
+            return
         try:
             if attempt.sock.send(attempt.message) != len(attempt.message):
                 raise OSError(errno.ENOBUFS, "send")  # noqa: TRY301
@@ -231,9 +234,6 @@ class Opener:
             return
         except OSError as error:
             self._fail(attempt, error)
-            return
-        if connected - attempt.started >= self._connect_timeout:
-            self._give_up_connect(attempt)
             return
         attempt.connected = connected
         self._enter_connect(attempt, connected)

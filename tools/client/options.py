@@ -182,7 +182,7 @@ def _add_load(parser: argparse.ArgumentParser, seconds: Callable[[str], float]) 
         "--duration",
         metavar="S",
         type=seconds,
-        help="end after S seconds (60; with --count alone: when done)",
+        help="end after S seconds (60), or when --count opens are done",
     )
     add(
         "--size",
@@ -245,6 +245,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         raise UsageError("nothing to do: -c N holds connections, --churn opens and closes them")
     if (options.rate or options.count) and not options.churn:
         raise UsageError("--rate and --count are about --churn; -c N is paced by --ramp and --interval")
+    if options.ramp and not options.connections:
+        raise UsageError("--ramp is about -c N; --churn is paced by --rate")
     names = [name for name, _ in options.counters]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"--counters: {twice[0]} is given twice: use another name")

@@ -94,9 +94,20 @@ def doubts(options: Options, result: Result, signal: str) -> list[str]:
     untried = options.connections - accounts.attempts[Kind.HOLD] - result.unknown
     if not signal and untried > 0:
         found.append(f"{untried} of {options.connections} connections to hold were never tried: time was up")
+    if not signal and not result.troubles:
+        found += _opens_never_tried(options, accounts.attempts[Kind.CHURN])
     if result.held.unsent > UNSENT_DOUBT * result.held.due:
         found += _unsent(result)
     return found
+
+
+def _opens_never_tried(options: Options, begun: int) -> list[str]:
+    """Return what is doubtful when the time was up before the churn had done what it was asked for."""
+    if options.churn and not begun:
+        return ["no open of the churn was tried: time was up"]
+    if options.duration is None and begun < options.count:
+        return [f"{begun} of --count {options.count} opens were tried: time was up, give a --duration"]
+    return []
 
 
 def shortfall(options: Options, result: Result) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from . import backends, history, kernel, limits
+from .accounts import Outcome
 from .crew import Crew
 from .kernel import EvidenceError
 from .options import OWN, Options, UsageError
@@ -39,19 +40,31 @@ def prepare(options: Options) -> Target:
     limits.check_ports(options, target)
     limits.raise_descriptors(options)
     _check_files(options)
-    for path in (options.json, options.history, options.plot):
+    for path in (options.json, options.history, options.plot, *_parts(options)):
         if path:
-            _write(path, "")
+            _empty(path)
     return target
+
+
+def _parts(options: Options) -> list[Path]:
+    """Return the files in which several processes write their history."""
+    if not options.history or options.procs == 1:
+        return []
+    return [history.part(options.history, process) for process in range(options.procs)]
+
+
+def _empty(path: Path) -> None:
+    """Begin a file anew. Raises UsageError when it cannot be written, as a pipe that nobody reads."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _check_files(options: Options) -> None:
     """Refuse one file for two outputs, which would write over each other. Raises UsageError."""
-    parts = range(options.procs if options.procs > 1 else 0)
     outputs = [("--json", options.json), ("--history", options.history), ("--plot", options.plot)]
-    outputs += [
-        ("a part of --history", options.history and history.part(options.history, it)) for it in parts
-    ]
+    outputs += [("a part of --history", part) for part in _parts(options)]
     seen: dict[object, str] = {}
     for name, path in outputs:
         identity = path and _identity(path)
@@ -148,6 +161,17 @@ def _add_evidence(report: Report, counters: Counters, statistics: dict[str, Serv
             report.counters[name] = kernel.movement(name, counters[name], kernel.read_counters(name, command))
     with _doubting(report):
         report.backends = backends.distribution(statistics, _statistics(report.options))
+        report.warnings += _unexplained(report)
+
+
+def _unexplained(report: Report) -> list[str]:
+    """Return what is to be said when HAProxy counted fewer connections than were ok: it has begun anew."""
+    served, ok = sum(it["sessions"] for it in report.backends.values()), report.result.accounts.of(Outcome.OK)
+    if not report.options.haproxy or served >= ok:
+        return []
+    return [
+        f"HAProxy's counters know of {served} connections, {ok} were ok: it has reloaded, and counts anew"
+    ]
 
 
 @contextmanager
@@ -163,7 +187,7 @@ def _merge_histories(report: Report) -> None:
     path = report.options.history
     if not path or report.options.procs == 1:
         return
-    parts = [history.part(path, process) for process in range(report.options.procs)]
+    parts = _parts(report.options)
     try:
         history.merge(path, parts)
     except OSError as error:
