@@ -17,13 +17,13 @@ PORTS = range(7100, 7900)
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def listen(backlog: int = 128) -> socket.socket:
+def listen(backlog: int = 128, host: str = HOST) -> socket.socket:
     """Return a listening socket on the first free port of PORTS."""
     for port in PORTS:
-        listener = socket.socket()
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((host, port))
             listener.listen(backlog)
         except OSError:
             listener.close()
@@ -42,10 +42,10 @@ def closed_port() -> int:
 class Server:
     """Serves the i-th connection with the i-th behaviour, and all later ones with the last."""
 
-    def __init__(self, *behaviours: Behaviour, backlog: int = 128) -> None:
+    def __init__(self, *behaviours: Behaviour, backlog: int = 128, host: str = HOST) -> None:
         """Listen at once; serve inside `with`."""
         self._behaviours = behaviours
-        self._listener = listen(backlog)
+        self._listener = listen(backlog, host)
         self.port: int = self._listener.getsockname()[1]
         self.peers: list[str] = []
         self._over = threading.Event()
@@ -73,7 +73,7 @@ class Server:
     def _accept(self) -> None:
         with suppress(OSError):
             while not self._over.is_set():
-                connection, (peer, _) = self._listener.accept()
+                connection, (peer, *_) = self._listener.accept()
                 self.peers.append(peer)
                 behaviour = self._behaviours[min(len(self._open), len(self._behaviours) - 1)]
                 self._open.append(connection)

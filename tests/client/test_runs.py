@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -427,6 +428,32 @@ def test_parts_of_a_history_are_tried(port: int, tmp_path: Path) -> None:
 
     assert (code, output) == (2, "")
     assert messages == f"client: {tmp_path / 'history.1'}: Is a directory\n"
+
+
+def test_one_of_several_addresses(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a name with several addresses the first is used, and the summary says which, and which not."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (it, port)) for it in (b.HOST, "127.0.0.9", b.HOST)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    report = run(Options("several", port, connections=2, duration=0.2), Stop(), lambda _: None)
+
+    assert report.verdict().name == "NOTHING_LOST"
+    assert report.to_json()["address"] == b.HOST
+    assert report.warnings == [
+        f"several has several addresses: all connections go to {b.HOST}, none to 127.0.0.9"
+    ]
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    """All works over IPv6, from addresses that were named as well."""
+    with b.Server(b.echo, host="::1") as server:
+        code, output, messages = client(
+            "-c", 2, "--churn", "--count", 5, "--duration", 0.5, "--source", "::1",
+            "--json", tmp_path / "json", f"[::1]:{server.port}",
+        )  # fmt: skip
+
+    assert code == 0, output + messages
+    assert json.loads((tmp_path / "json").read_text())["address"] == "::1"
+    assert set(server.peers) == {"::1"}
 
 
 def test_package_that_is_missing() -> None:

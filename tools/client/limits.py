@@ -67,6 +67,9 @@ def check_ports(options: Options, target: Target) -> None:
 def warnings(options: Options, target: Target) -> list[str]:
     """Return what may spoil the run without making it impossible."""
     found = []
+    if target.others:
+        used, others = target.address[0], ", ".join(target.others)
+        found.append(f"{options.host} has several addresses: all connections go to {used}, none to {others}")
     if options.churn and not options.rate and not _reuses_ports(target):
         found.append(
             "closed connections keep their ports for a minute: without net.ipv4.tcp_tw_reuse=1 or --source "

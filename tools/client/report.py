@@ -32,6 +32,7 @@ class Report:
     backends: dict[str, dict[str, int]] = field(default_factory=dict)
     timeline: list[Row] = field(default_factory=list)
     steady: Latencies = field(default_factory=Latencies)
+    address: str = ""
 
     def verdict(self) -> Verdict:
         """Return the verdict: a loss weighs more than a doubt."""
@@ -46,6 +47,7 @@ class Report:
         held["alive_at_end"] = held.pop("alive")
         return {
             "target": f"{self.options.host}:{self.options.port}",
+            "address": self.address,
             "verdict": self.verdict().name.lower(),
             "doubts": self.doubts,
             "warnings": self.warnings,

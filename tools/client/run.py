@@ -103,6 +103,7 @@ def run(options: Options, stop: Stop, show: Callable[[Row], None]) -> Report:
         result = worker.run(tell)
         seconds = time.monotonic() - started
         report = Report(options, result, seconds, stop.name, doubts(options, result, stop.name), warnings)
+        report.address = str(target.address[0])
         report.warnings += shortfall(options, result)
         report.timeline, report.steady = timeline.rows, timeline.steady()
         _add_evidence(report, *before)

@@ -44,11 +44,15 @@ def nanoseconds(seconds: float) -> int:
 
 @dataclass(frozen=True)
 class Target:
-    """Where connections go to, and from which addresses in turn; without any the kernel chooses."""
+    """Where connections go to, and from which addresses in turn; without any the kernel chooses.
+
+    `others` are the addresses that the same name has as well, to which none go.
+    """
 
     family: int
     address: Any
     sources: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def socket_maker(self, offset: int) -> Callable[[], Any]:
         """Return what makes a non-blocking bare socket, the first one with source number `offset`.
@@ -77,7 +81,8 @@ def resolve(options: Options) -> Target:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{options.host}: {getattr(error, 'strerror', None) or error}") from error
     family, _, _, _, address = found[0]
-    return Target(family, address, options.source)
+    others = dict.fromkeys(str(it[4][0]) for it in found if it[4][0] != address[0])
+    return Target(family, address, options.source, tuple(others))
 
 
 @dataclass
