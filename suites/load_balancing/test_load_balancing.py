@@ -1,9 +1,12 @@
 """Connections through the load balancer reach every instance, and none that is gone."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from lab import history
+from lab.checks import tally
 from lab.fleet import Fleet
 from lab.hosts import Lab
 from lab.load import Load, front
@@ -12,6 +15,7 @@ from lab.waiting import Unmet, wait_for
 
 from .conftest import ONE_AFTER_ANOTHER, counts, serving
 
+HISTORY = "history-of-every-connection"
 SIZES = (1, 2, 1000, 65536, 1 << 20)
 # Sends so many random bytes while it reads, and tells whether the same came back in their order.
 ECHO = """
@@ -32,14 +36,21 @@ print(json.dumps(told))
 
 
 @pytest.mark.quick
-def test_every_instance_gets_its_share(lab: Lab, fleet: Fleet, proof: Proof) -> None:
-    """L1: 300 connections one after another over the instances: round robin gives each the same, +-1."""
+def test_every_instance_gets_its_share(lab: Lab, fleet: Fleet, proof: Proof, tmp_path: Path) -> None:
+    """L1: 300 connections one after another over the instances: round robin gives each the same, +-1.
+
+    What the load client says of each instance, and its history, are what was counted.
+    """
     fleet.serve(3)
     names = serving(fleet)
     before = counts(lab, names, "total")
 
-    with Load(lab.client, front(lab), *ONE_AFTER_ANOTHER, "--count", "300", seconds=30) as load:
+    page = f"http://{lab.lb.address}:{lab.topology.ports.haproxy_stats}/;csv"
+    words = ("--count", "300", "--haproxy", page, "--history", HISTORY)
+    with Load(lab.client, front(lab), *ONE_AFTER_ANOTHER, *words, seconds=30) as load:
         load.finish()
+    written = tmp_path / HISTORY
+    written.write_text(lab.client.run("sh", "-c", f"cat {HISTORY}; rm {HISTORY}"))
 
     after = counts(lab, names, "total")
     shares = {name: after[name] - before[name] for name in names}
@@ -48,6 +59,9 @@ def test_every_instance_gets_its_share(lab: Lab, fleet: Fleet, proof: Proof) -> 
     proof.within("connections lost", load.summary["lost"], 0, "L1", "")
     proof.within("largest less smallest share", max(shares.values()) - min(shares.values()), 1, "derived", "")
     assert load.summary["classes"]["ok"] == load.summary["attempts"] == 300
+    assert tally(history.load(written), "open") == {"ok": 300}
+    told = {name.split(":")[1]: it["sessions"] for name, it in load.summary["backends"].items()}
+    assert {name: told[name] for name in names} == shares
 
 
 @pytest.mark.parametrize("size", [16, 1000, 16384])
