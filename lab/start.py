@@ -46,6 +46,16 @@ def await_death(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
     _await_status(nodes, watchers, {Status.FAILED, Status.LEFT})
 
 
+def await_missed(lab: Lab, lost: Sequence[Node]) -> None:
+    """Wait until every agent that is left knows some as dead, as the procedure wants to have it confirmed.
+
+    A server that is back with another node-id before that is refused by the catalog for as long as it lives:
+    "Node name X is reserved". One that is back while an agent has it as leaving, because autopilot forces out
+    the dead, is never alive for that agent again. Raises Unmet.
+    """
+    await_death(lost, [node for node in lab.agents if node not in lost])
+
+
 def await_departure(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
     """Wait until each watcher's agent knows that the agents of all `nodes` have left. Raises Unmet."""
     _await_status(nodes, watchers, {Status.LEFT})

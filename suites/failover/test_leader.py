@@ -15,7 +15,7 @@ from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.machines import Machines
 from lab.proof import Proof
-from lab.start import await_death
+from lab.start import await_missed
 from lab.trial import (
     hold_leaderless,
     hold_outages,
@@ -150,12 +150,11 @@ def test_leadership_is_handed_over(lab: Lab, faults: Faults, proof: Proof) -> No
 def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Proof, power: Machines) -> None:
     """F5: The leader's host without power: another server leads, and all agents see the one as failed."""
     old, limits = lab.leader(), lab.topology.deadlines
-    watchers = [node for node in lab.agents if node is not old]
     with silence(lab, faults, old, proof):
         begun = time.monotonic()
         with faults.under(PowerCut(power, old)):
             succession(lab, faults.history, old, proof)
-            await_death([old], watchers)
+            await_missed(lab, [old])
             proof.within("seen as failed", time.monotonic() - begun, limits.members, "N5")
 
     judge(proof, faults.history)

@@ -12,7 +12,7 @@ from lab.hosts import Lab, Node
 from lab.invariants import clones, violations
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import await_death, seconds_until, start
+from lab.start import await_missed, seconds_until, start
 from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
@@ -53,7 +53,7 @@ def test_a_wiped_server_is_taken_back(
     since = {server: Unit(server).now() for server in lab.servers}
 
     with faults.under(Wipe(wiped)):
-        await_absence(lab, wiped)
+        await_missed(lab, [wiped])
         returned()
         await_entry(lab, wiped)
     own = Unit(wiped).read("node-id").strip()
@@ -82,14 +82,9 @@ def test_a_wiped_server_that_nobody_missed_is_refused_by_the_catalog(
         )
         assert entry(lab, wiped) == lost
     with faults.under(Kill(wiped)):
-        await_absence(lab, wiped)
+        await_missed(lab, [wiped])
         start(wiped)
         await_entry(lab, wiped)
-
-
-def await_absence(lab: Lab, gone: Node) -> None:
-    """Wait until every other agent knows that a server failed."""
-    await_death([gone], [node for node in lab.agents if node is not gone])
 
 
 def await_entry(lab: Lab, server: Node) -> None:

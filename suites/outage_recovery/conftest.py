@@ -10,7 +10,6 @@ import pytest
 from lab.history import OK, WRITE, History
 from lab.hosts import Lab, Node
 from lab.proof import Proof
-from lab.start import await_death
 from lab.waiting import wait_for
 
 BETWEEN = 50  # writes
@@ -59,16 +58,6 @@ def follower(lab: Lab) -> Node:
     """Return a server that does not lead."""
     leader = lab.leader()
     return next(server for server in lab.servers if server is not leader)
-
-
-def wait_until_failed(lab: Lab, lost: list[Node]) -> None:
-    """Wait until every agent left knows the lost servers as dead, as the procedure wants it to be confirmed.
-
-    A server that is back with another node-id before that is refused by the catalog for as long as it lives:
-    "Node name X is reserved". One that is back while an agent has it as leaving, because autopilot forces out
-    the dead, is never alive for that agent again.
-    """
-    await_death(lost, [node for node in lab.agents if node not in lost])
 
 
 def await_writes(lab: Lab, history: History) -> None:

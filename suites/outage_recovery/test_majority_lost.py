@@ -17,11 +17,12 @@ from lab.machines import Machines
 from lab.peers import PeersError
 from lab.proof import Proof
 from lab.recovery import FOUND, LEADS, Recovery
+from lab.start import await_missed
 from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import BETWEEN, acknowledged, await_writes, follower, wait_until_failed
+from .conftest import BETWEEN, acknowledged, await_writes, follower
 
 STARTED = "Started consul.service"
 
@@ -48,7 +49,7 @@ def test_the_last_server_carries_on_with_all_it_had(
             recovery = Recovery(lab, [survivor], say=print)
             with pytest.raises(PeersError, match=r"knows a leader|sees the server \w+ alive"):
                 recovery.run()
-            wait_until_failed(lab, lost)
+            await_missed(lab, lost)
             assert survivor.agent.leader() == ""
             recovered = recovery.run()
             proof.within("leader after the restart", recovered.seconds, limits.election, "N2")

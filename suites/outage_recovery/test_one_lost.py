@@ -11,11 +11,10 @@ from lab.faults import Faults, Kill, Wipe
 from lab.hosts import Lab, Node
 from lab.proof import Proof
 from lab.spare import Spare
+from lab.start import await_missed
 from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
-
-from .conftest import wait_until_failed
 
 
 def succeed(lab: Lab, lost: Node) -> Node:
@@ -43,7 +42,7 @@ def test_a_lost_server_is_back_at_its_address(
     with faults.under(kind(lost)):
         leader = succeed(lab, lost)
         stored.add(leader, "while away")
-        wait_until_failed(lab, [lost])
+        await_missed(lab, [lost])
         begun = time.monotonic()
         Unit(lost).start()
         all_vote("three healthy voters", begun)
@@ -86,7 +85,7 @@ def test_lost_servers_are_replaced_by_others(
             proof.within("the new one votes", time.monotonic() - begun, allowed, "N2 + N5 + N7")
             stored.arrive_on(lab.client)
 
-            number = spare.agent.api.agent.self()["Config"]["NodeID"]
+            number = spare.agent.node_ids()[spare.name]
             spare.stop()
             begun = time.monotonic()
             leader.run("consul", "operator", "raft", "remove-peer", f"-id={number}")

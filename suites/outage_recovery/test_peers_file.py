@@ -16,13 +16,14 @@ from lab.kv import KvLoad
 from lab.peers import FILE, PeersError, build, refuse
 from lab.proof import Proof
 from lab.recovery import Recovery, survey
+from lab.start import await_missed
 from lab.stored import Stored
 from lab.topology import Ports
 from lab.trial import hold_availability
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import follower, wait_until_failed
+from .conftest import follower
 
 Peers = list[dict[str, Any]]
 ANOTHER = "00000000-0000-0000-0000-000000000000"
@@ -167,7 +168,7 @@ def test_control_consul_takes_a_wrong_port_or_id_in_silence(
     unit, recovery = Unit(survivor), Recovery(lab, [survivor], say=print)
 
     with faults.under(Wipe(*lost)):
-        wait_until_failed(lab, lost)
+        await_missed(lab, lost)
         recovery.stop()
         right = json.loads(build(recovery.survey()))
         since = unit.now()
@@ -206,7 +207,7 @@ def test_a_stray_file_on_a_fresh_server_is_ignored(
     left = [server for server in lab.servers if server is not fresh]
     with KvLoad(lab, faults.history, left), faults.under(Wipe(fresh)):
         unit.write(FILE, json.dumps([stranger(lab.topology.ports)]))
-        wait_until_failed(lab, [fresh])
+        await_missed(lab, [fresh])
         since, begun = unit.now(), time.monotonic()
         unit.start()
         wait_for(lambda: IGNORED in unit.journal(since), within=lab.topology.deadlines.fault, what=IGNORED)

@@ -185,10 +185,9 @@ def _doubting(report: Report) -> Iterator[None]:
 
 
 def _merge_histories(report: Report) -> None:
-    path = report.options.history
-    if not path or report.options.procs == 1:
+    path, parts = report.options.history, _parts(report.options)
+    if not path or not parts:
         return
-    parts = _parts(report.options)
     try:
         history.merge(path, parts)
     except OSError as error:
