@@ -28,7 +28,7 @@ from lab.waiting import lapse
 RATE = 10.0  # of each stream of requests, a second
 START = 5.0
 AHEAD = 1.0  # seconds of load before the body
-ROUNDS_AT_THE_END = 6  # requests one after another: those under way, three rounds, the deletion; and one
+ROUNDS_AT_THE_END = 6  # those under way, those begun meanwhile, two last rounds, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
 NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect", "429 ")
@@ -49,10 +49,11 @@ class KvLoad:
     """The load, while the body of a `with` goes on.
 
     Through each of `agents` a key of its own is written, and that of the next one read `?consistent`; each
-    server is asked for `?stale` reads and whether it leads. At the end every request that was begun has
-    ended, each key is written and read once more, and the marks of all its writes are asked for. One agent is
-    asked so seldom that these are not too many connections, of which Consul allows a client 200
-    (`http_max_conns_per_client`), when all hang.
+    server is asked for `?stale` reads and whether it leads. The load goes on until every request begun within
+    the body has ended, so that one that hangs is no time in which nobody else asks; then each key is written
+    and read once more, and the marks of all its writes are asked for. One agent is asked so seldom that these
+    are not too many connections, of which Consul allows a client 200 (`http_max_conns_per_client`), when all
+    hang.
     """
 
     def __init__(self, lab: Lab, history: History, agents: Iterable[Node], rate: float = RATE) -> None:
@@ -67,6 +68,7 @@ class KvLoad:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._begun, self._over = threading.Event(), threading.Event()
         self._failed: BaseException | None = None
+        self._awaited: set[asyncio.Task[bool]] = set()  # under way, and begun before the load was over
 
     def __enter__(self) -> Self:
         """Start, and wait until there was a good second of load (etcd's tests do), to a random phase.
@@ -110,7 +112,7 @@ class KvLoad:
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in writers + readers + views))
                 marks = [Stream(KEPT, reader.target, reader.key) for reader in readers]
-                for streams_of_round in (writers, readers, marks):
+                for streams_of_round in (writers + readers, marks):
                     await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
@@ -130,12 +132,15 @@ class KvLoad:
         return stale + [Stream(LEADER, name) for name in names]
 
     async def _keep_asking(self, stream: Stream) -> None:
-        """Begin a request at each of its times, until the load is over; then wait for those under way."""
+        """Begin a request at each of its times, until the load is over and what began before it is, too."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         async with asyncio.TaskGroup() as requests:
-            while not self._over.is_set():
-                requests.create_task(self._operate(stream))
+            while self._awaited or not self._over.is_set():
+                request = requests.create_task(self._operate(stream))
+                if not self._over.is_set():
+                    self._awaited.add(request)
+                    request.add_done_callback(self._awaited.discard)
                 due += self._pause
                 await asyncio.sleep(due - loop.time())
 

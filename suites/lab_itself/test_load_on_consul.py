@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.checks import linearizable, lost_writes
+from lab.checks import linearizable, lost_writes, unavailability
 from lab.errors import LabError
 from lab.history import OK, READ, WRITE, History
 from lab.hosts import Lab
@@ -16,6 +17,7 @@ from lab.unit import Unit
 from lab.waiting import lapse, wait_for
 
 DELETING = 3  # seconds
+STANDSTILL = 2.0  # seconds
 
 
 def test_every_request_ends_and_is_written_down(lab: Lab, history: History, proof: Proof) -> None:
@@ -43,6 +45,27 @@ def test_control_a_write_taken_back_is_seen(lab: Lab, history: History) -> None:
 
     assert linearizable(history).outcome == "broken"
     assert lost_writes(history).outcome == "broken"
+
+
+def test_a_request_that_hangs_at_the_end_is_no_outage_of_the_others(
+    lab: Lab, history: History, proof: Proof
+) -> None:
+    """When the load ends while one agent stands still, the others are asked until that one has answered."""
+    agent = Unit(lab.docker)
+    with ThreadPoolExecutor(1) as pool:
+        with KvLoad(lab, history, [lab.lb, lab.docker]):
+            agent.signal("STOP")
+            going_on = pool.submit(_go_on, agent)
+        going_on.result()
+
+    for action in (WRITE, READ):
+        proof.judge(unavailability(history, action, STANDSTILL / 2, [lab.lb.name]))
+        assert unavailability(history, action, STANDSTILL / 2, [lab.docker.name]).outcome == "broken"
+
+
+def _go_on(agent: Unit) -> None:
+    lapse(STANDSTILL, "a standstill")
+    agent.signal("CONT")
 
 
 @pytest.fixture
