@@ -13,6 +13,7 @@ from lab.proof import Measure
 
 IDS = re.compile(r"((?:[A-Z]\d+)(?:, [A-Z]\d+)*): ")
 SLOWEST = 10
+STANDSTILL = 0.2  # seconds that are told beside a failure: what is held is a multiple of it
 WIDTH = 58
 
 
@@ -36,7 +37,8 @@ SHORT = {Outcome.OK: "ok", Outcome.BROKEN: "BROKEN", Outcome.UNKNOWN: "could not
 class Entry:
     """One test: the promise in its docstring, which begins with the ids of scenarios, and what came of it.
 
-    `not_run` says why it was not run, if so; `waits` are what it waited for and how long, in seconds.
+    `not_run` says why it was not run, if so; `waits` are what it waited for and how long, in seconds;
+    `standstill` is for how many seconds on end the suites themselves were not run by this machine.
     """
 
     test: str
@@ -47,6 +49,7 @@ class Entry:
     seconds: float = 0.0
     measures: list[Measure] = field(default_factory=list)
     waits: list[tuple[str, float]] = field(default_factory=list)
+    standstill: float = 0.0
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -86,6 +89,8 @@ def table(entries: Iterable[Entry]) -> list[str]:
         lines.append(f"{ids:6} {promise:{WIDTH}} {'':10} {'':10}  {entry.word}")
         lines += [_number(it, it.allowed) for it in entry.measures if it.allowed is not None]
         lines += [f"{'':6}   {why}" for why in (entry.not_run or entry.reason).splitlines()[:1]]
+        if entry.reason and entry.standstill > STANDSTILL:
+            lines.append(f"{'':6}   meanwhile this machine stood still for {entry.standstill:.1f} s")
     return lines
 
 

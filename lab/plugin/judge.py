@@ -17,6 +17,7 @@ from lab.hosts import Lab
 from lab.invariants import violations
 from lab.plugin.depth import DEPTHS, depth
 from lab.proof import Proof
+from lab.pulse import Pulse
 from lab.report import WORDS, Entry, Outcome, document, save, slowest, table
 from lab.waiting import AWAY
 
@@ -52,6 +53,7 @@ class Judge:
         self._left: list[str] = []
         self._unwritten: list[str] = []
         self._waits = Waits()
+        self._pulse = Pulse()
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Say of what is only run as a soak that a full run has not run it: no promise is passed over."""
@@ -74,6 +76,7 @@ class Judge:
         report = yield
         entry = self._entries[item.nodeid]
         entry.seconds += call.duration
+        entry.standstill = max(entry.standstill, self._pulse.take())
         asked: dict[str, Any] = item.funcargs if isinstance(item, pytest.Function) else {}
         entry.promise = _promise(item)
         if isinstance(asked.get("lab"), Lab):
@@ -126,6 +129,7 @@ class Judge:
             exitstatus = pytest.ExitCode.INTERRUPTED
         except OSError as error:
             self._unwritten.append(f"a report was not written: {error}")
+        self._pulse.stop()
         entries = self._entries.values()
         self._outcome = max([Outcome.OK, *(entry.outcome for entry in entries)])
         if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:

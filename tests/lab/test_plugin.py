@@ -239,3 +239,30 @@ def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
     run(suite, body)
 
     assert {"history.jsonl", "timeline.svg"} <= {file.name for file in suite.path.glob("kept/*/*")}
+
+
+STANDS_STILL = """
+import os, signal, subprocess
+def test_it():
+    "F1: In time."
+    child = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -CONT {os.getpid()}"])
+    os.kill(os.getpid(), signal.SIGSTOP)
+    child.wait()
+    assert False, "too late"
+"""
+
+
+def test_a_failure_says_that_the_machine_stood_still(suite: pytest.Pytester) -> None:
+    """What came too late while nothing was run is told with that; the verdict stays."""
+    result = run(suite, STANDS_STILL)
+
+    assert result.ret == Outcome.BROKEN
+    result.stdout.fnmatch_lines(["*meanwhile this machine stood still for 0.5 s"])
+    assert 0.4 < verdict(suite)["tests"][0]["standstill"] < 2
+
+
+def test_a_failure_on_a_machine_that_runs_blames_no_standstill(suite: pytest.Pytester) -> None:
+    """A test that just waits is no standstill."""
+    result = run(suite, "import time\ndef test_it():\n    time.sleep(0.5)\n    assert False")
+
+    assert "stood still" not in result.stdout.str()
