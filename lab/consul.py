@@ -15,6 +15,7 @@ import dns.rcode
 import dns.rdatatype
 import requests
 
+from lab.errors import ForeignAnswerError
 from lab.topology import Topology
 from lab.tunnel import Tunnel
 
@@ -67,13 +68,16 @@ class Agent:
         self._http = f"http://127.0.0.1:{http.port}/v1/"
         within = topology.deadlines.command
         self.api = consul.Consul(host="127.0.0.1", port=http.port, connections_timeout=within)
+        self.api.http.session.hooks["response"].append(_vet)
 
     def get(self, path: str, **query: str) -> requests.Response:
         """Return the raw answer, whatever it is, to a GET of the HTTP API: `path` is what follows /v1/.
 
-        `api` gives neither the headers nor the modes of consistency of every endpoint.
+        `api` gives neither the headers nor the modes of consistency of every endpoint. As with `api`,
+        ForeignAnswerError is raised when it was not Consul that answered.
         """
-        return requests.get(self._http + path, params=query, timeout=self._topology.deadlines.command)
+        within = self._topology.deadlines.command
+        return requests.get(self._http + path, params=query, timeout=within, hooks={"response": _vet})
 
     def leader(self) -> str:
         """Return the leader's address host:port as this agent knows it, empty when there is none."""
@@ -168,6 +172,13 @@ class Agent:
         if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
             raise LookupError(f"{self.name}: DNS says {dns.rcode.to_text(answer.rcode())} of {service}")
         return answer
+
+
+def _vet(answer: requests.Response, *_: object, **__: object) -> None:
+    """Raise ForeignAnswerError for what Consul never says: a page, or a success that is no JSON."""
+    kind = answer.headers.get("Content-Type", "no type")
+    if "html" in kind or (answer.ok and answer.content and "json" not in kind):
+        raise ForeignAnswerError(f"not Consul's: {answer.url} answered {answer.status_code}, {kind}")
 
 
 def places(answer: dns.message.Message) -> set[Place]:

@@ -9,6 +9,10 @@ class CommandTimeoutError(LabError):
     """A command on a host did not end within its deadline."""
 
 
+class ForeignAnswerError(LabError):
+    """What answered in Consul's place is not Consul."""
+
+
 class CommandError(LabError):
     """A command on a host ended with an exit code that its caller did not allow."""
 

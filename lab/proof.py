@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from lab.checks import Outcome, Verdict
 from lab.errors import LabError
 
+NONE = {"violations", "lost"}  # of these numbers of a check
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -45,13 +47,13 @@ class Proof:
     def judge(self, verdict: Verdict, source: str = "") -> None:
         """Tell a check's numbers and stand by its verdict.
 
-        Raises AssertionError when it says broken, and LabError when it could not tell. Of a check that knows
-        what it allows, `longest_s` is held to `allowed_s`.
+        Raises AssertionError when it says broken, and LabError when it could not tell. What it counts of NONE
+        is held to 0; of a check that knows what it allows, `longest_s` is held to `allowed_s`.
         """
         numbers = dict(verdict.numbers)
         allowed = numbers.pop("allowed_s", None)
         for name, value in numbers.items():
-            held = allowed if name == "longest_s" else None
+            held = 0 if name in NONE else allowed if name == "longest_s" else None
             unit = "s" if name.endswith("_s") else ""
             self.measures.append(Measure(f"{verdict.check}.{name}", value, unit, held, source))
         if verdict.outcome is Outcome.BROKEN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,10 +67,18 @@ class Entry:
 def document(entries: Iterable[Entry], outcome: Outcome, facts: Mapping[str, object]) -> str:
     """Return the verdict as JSON: what the run was, and every test with its numbers beside their limits."""
     tests = [
-        asdict(entry) | {"ids": entry.ids, "outcome": entry.word, "waits": dict(entry.waits)}
+        asdict(entry) | {"ids": entry.ids, "outcome": entry.word, "waits": _summed(entry.waits)}
         for entry in entries
     ]
     return json.dumps({"verdict": SHORT[outcome], **facts, "tests": tests}, indent=2, default=str)
+
+
+def _summed(waits: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return what was waited for: how long in all, in seconds."""
+    sums: dict[str, float] = defaultdict(float)
+    for what, seconds in waits:
+        sums[what] += seconds
+    return dict(sums)
 
 
 def save(folder: Path, text: str) -> None:

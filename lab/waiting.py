@@ -10,13 +10,15 @@ from typing import TypeVar
 import consul
 import dns.exception
 
-from lab.errors import CommandTimeoutError, LabError
+from lab.errors import CommandTimeoutError, ForeignAnswerError, LabError
 
 LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 PAUSE = 0.05
 SHOWN = 5
+# What says nothing of the part that was asked: with one of these as the last answer nobody can tell.
+UNTOLD = (CommandTimeoutError, ForeignAnswerError)
 # What a part that is away, or not yet what it will be, answers with; any other error is the question's own.
 AWAY = (OSError, LookupError, LabError, consul.ConsulException, dns.exception.DNSException)
 
@@ -42,7 +44,7 @@ def wait_for(
 
     `within` is in seconds on the monotonic clock. A question that raises one of AWAY is asked again.
     Raises Unmet, with the last different answers and when each was first seen; LabError instead when the last
-    thing seen was a host that did not let us ask. What was awaited, and how long, is logged.
+    one is of UNTOLD. What was awaited, and how long, is logged.
     """
     begun = time.monotonic()
     seen: list[str] = []
@@ -52,7 +54,7 @@ def wait_for(
         try:
             answer = question()
         except AWAY as error:
-            silent = isinstance(error, CommandTimeoutError)
+            silent = isinstance(error, UNTOLD)
             shown = f"{type(error).__name__}: {error}"
         else:
             if until(answer):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.errors import NotRunError
+from lab.errors import LabError, NotRunError
 from lab.faults import Faults
 from lab.fleet import Fleet
 from lab.history import History
@@ -14,19 +14,24 @@ from lab.hosts import Lab
 from lab.invariants import violations
 from lab.machines import Machines
 from lab.stored import Stored
-from lab.waiting import wait_for
+from lab.waiting import AWAY, Unmet, wait_for
 
 HEALTHY = pytest.StashKey[bool]()
 
 
 @pytest.fixture(autouse=True)
-def undisturbed(lab: Lab, pytestconfig: pytest.Config) -> Iterator[None]:
+def undisturbed(lab: Lab, request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[None]:
     """Each test finds a healthy lab and leaves one behind; whoever does not is the one that fails.
 
-    What one test has just left behind is what the next one finds: it is asked for once.
+    What one test has just left behind is what the next one finds: it is asked for once. On a lab that stays
+    ill no test can tell anything: the run ends. Raises LabError then.
     """
     if not pytestconfig.stash.get(HEALTHY, False):
-        _await_health(lab, "a healthy lab before")
+        try:
+            _await_health(lab, "a healthy lab before")
+        except (Unmet, *AWAY) as ill:
+            request.session.shouldstop = "the lab is not healthy, and no test could tell anything"
+            raise LabError(str(ill)) from ill
     pytestconfig.stash[HEALTHY] = False
     yield
     _await_health(lab, "a healthy lab after")

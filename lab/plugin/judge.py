@@ -11,7 +11,7 @@ import pytest
 from pytest_metadata.plugin import metadata_key
 
 from lab import artifacts, timeline, waiting
-from lab.errors import LabError, NotRunError
+from lab.errors import NotRunError
 from lab.history import History
 from lab.hosts import Lab
 from lab.invariants import violations
@@ -19,7 +19,6 @@ from lab.plugin.depth import DEPTHS, depth
 from lab.proof import Proof
 from lab.pulse import Pulse
 from lab.report import WORDS, Entry, Outcome, document, save, slowest, table
-from lab.waiting import AWAY
 
 SOAK = DEPTHS.index("soak")
 ONLY_SOAK = "it takes long: ask for it by --depth=soak"
@@ -50,6 +49,8 @@ class Judge:
         self._entries: dict[str, Entry] = {}
         self._outcome = Outcome.OK
         self._lab: Lab | None = None
+        self._under_way = Entry("", "")
+        self._kept: set[str] = set()
         self._left: list[str] = []
         self._unwritten: list[str] = []
         self._waits = Waits()
@@ -66,7 +67,11 @@ class Judge:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Open the entry of a test."""
-        self._waits.entry = self._entries.setdefault(nodeid, Entry(nodeid, ""))
+        self._under_way = self._waits.entry = self._entries.setdefault(nodeid, Entry(nodeid, ""))
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Close it. A test that is interrupted never comes here, nor is it reported."""
+        self._under_way = Entry("", "")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -102,16 +107,21 @@ class Judge:
         entry.reason = entry.reason or said
 
     def _keep(self, entry: Entry, report: pytest.TestReport, history: object) -> None:
-        """Write the evidence. A host that does not answer takes a "broken" back: nobody can tell then."""
+        """Write the evidence. A host that does not answer takes a "broken" back: nobody can tell then.
+
+        What is asked once more, after the test's end failed as well, does not replace what was found first.
+        """
         try:
             folder = artifacts.folder_of(self._folder(), entry.test)
+            folder /= report.when if entry.test in self._kept and report.when else ""
+            self._kept.add(entry.test)
             silent = artifacts.collect(folder, self._lab.nodes.values() if self._lab else ())
             if isinstance(history, History) and history.records:
                 history.save(folder / "history.jsonl")
                 (folder / "timeline.svg").write_text(timeline.render(history, entry.promise))
             report.sections.append(("evidence", str(folder)))
         except OSError as error:
-            report.sections.append(("evidence", f"not kept: {error}"))
+            self._unwritten.append(f"evidence of {entry.test} was not kept: {error}")
         else:
             if silent and entry.outcome is Outcome.BROKEN:
                 entry.outcome = Outcome.UNKNOWN
@@ -131,12 +141,8 @@ class Judge:
             self._unwritten.append(f"a report was not written: {error}")
         self._pulse.stop()
         entries = self._entries.values()
-        self._outcome = max([Outcome.OK, *(entry.outcome for entry in entries)])
-        if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-            self._outcome = Outcome.UNKNOWN
-        if entries and all(entry.not_run for entry in entries):
-            self._outcome = Outcome.UNKNOWN
-        if exitstatus == pytest.ExitCode.INTERRUPTED and self._lab:
+        self._outcome = self._conclude(exitstatus)
+        if self._outcome is Outcome.UNKNOWN and self._lab:
             self._left = _left(self._lab)
         if any(entry.promise for entry in entries):
             facts = {"depth": self._depth, **self._config.stash[metadata_key], "left": self._left}
@@ -149,6 +155,17 @@ class Judge:
         own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
         if exitstatus in own:
             session.exitstatus = int(self._outcome)
+
+    def _conclude(self, exitstatus: int) -> Outcome:
+        """Return the run's outcome by its tests'; one that was still under way could not tell."""
+        if self._under_way.test:
+            self._under_way.outcome = Outcome.UNKNOWN
+            self._under_way.reason = self._under_way.reason or "interrupted"
+        entries = self._entries.values()
+        regular = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+        if not regular or (entries and all(entry.not_run for entry in entries)):
+            return Outcome.UNKNOWN
+        return max([Outcome.OK, *(entry.outcome for entry in entries)])
 
     @property
     def _depth(self) -> str:
@@ -189,11 +206,9 @@ def _reason(report: pytest.TestReport) -> str:
 
 
 def _left(lab: Lab) -> list[str]:
-    """Return what an interrupted run left of its faults, and the remedy."""
+    """Return what a run that could not tell left of its faults, and the remedy."""
     try:
         found = violations(lab)
-    except AWAY as error:
-        found = [f"{type(error).__name__}: {error}"]
-    except LabError as error:
-        found = [str(error)]
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the verdict is written, whatever they are
+        found = [f"nobody knows: {type(error).__name__} {error}".rstrip()]
     return [*found, "heal it with: tools/lab heal"] if found else []

@@ -25,6 +25,13 @@ DIES = """
 def test_it(lab, power):
     power.cut_power(lab.docker.name)
     assert lab.servers[0].agent.members() == {}
+def test_then(lab): pass
+def test_last(lab): pass
+"""
+HANGS = """
+from lab.waiting import wait_for
+def test_it(lab):
+    wait_for(lambda: lab.client.run("sleep", "60", deadline=1), within=2, what="an answer")
 """
 INTERRUPTED = """
 import os, signal, time
@@ -42,9 +49,22 @@ def test_it(lab, faults):
         time.sleep(60)
 """
 HTML = """
+import http.server, threading, types
+from lab.consul import Agent
+from lab.waiting import wait_for
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
 def test_it(lab):
-    lab.servers[0].agent.api.http.base_uri = f"http://{lab.client.address}:{lab.topology.ports.monitor}"
-    lab.servers[0].agent.peers()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = types.SimpleNamespace(port=server.server_address[1])
+    for node in lab.servers:
+        node.__dict__["agent"] = Agent(node.name, place, place, lab.topology)
+    wait_for(lab.leader, within=2, what="a leader")
 """
 
 
@@ -70,7 +90,10 @@ def run(lab: Lab, tmp_path: Path, power: Machines) -> Run:
 
 
 def test_a_host_that_dies_is_no_verdict(lab: Lab, power: Machines, run: Run) -> None:
-    """A test that fails while a host does not answer could not tell; the host is named."""
+    """A test that fails while a host does not answer could not tell; the host is named, and what is left.
+
+    Of the tests after it one waits for a healthy lab in vain, and the run ends.
+    """
     try:
         ended = run(DIES)
     finally:
@@ -78,6 +101,9 @@ def test_a_host_that_dies_is_no_verdict(lab: Lab, power: Machines, run: Run) -> 
 
     assert ended.returncode == Outcome.UNKNOWN, ended.stdout
     assert "no answer from docker" in ended.stdout
+    assert "left behind: " in ended.stdout
+    assert "no test could tell anything" in ended.stdout
+    assert "test_last" not in ended.stdout
 
 
 def test_control_c_twice_heals(lab: Lab, run: Run) -> None:
@@ -89,6 +115,10 @@ def test_control_c_twice_heals(lab: Lab, run: Run) -> None:
     assert not any("consul_demo_fault" in table for table in tables)
 
 
-def test_an_answer_that_is_no_json_is_no_verdict(run: Run) -> None:
-    """An API that answers HTML is somebody else's: could not tell."""
-    assert run(HTML).returncode == Outcome.UNKNOWN
+@pytest.mark.parametrize("body", [HTML, HANGS], ids=["an API that answers HTML", "SSH that hangs"])
+def test_what_lets_nobody_ask_is_no_verdict(run: Run, body: str) -> None:
+    """Waited for to the end, it is no broken promise: could not tell."""
+    ended = run(body)
+
+    assert ended.returncode == Outcome.UNKNOWN
+    assert "and BROKEN" not in ended.stdout

@@ -27,6 +27,14 @@ def test_it(heals): raise KeyboardInterrupt
 """
 
 
+HANGS = """
+from lab.errors import *
+from lab.waiting import *
+def question(): raise {}("no answer")
+def test_it(): wait_for(question, within=0.1)
+"""
+
+
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A suite of its own beside the plugin."""
@@ -53,6 +61,8 @@ def run(suite: pytest.Pytester, body: str, *words: str) -> pytest.RunResult:
         ("from lab.waiting import *\ndef test_it(): wait_for(lambda: 0, within=0.1)", Outcome.BROKEN),
         ("from lab.errors import LabError\ndef test_it(): raise LabError('no')", Outcome.UNKNOWN),
         ("def test_it(): raise OSError('gone')", Outcome.UNKNOWN),
+        (HANGS.format("CommandTimeoutError"), Outcome.UNKNOWN),
+        (HANGS.format("ForeignAnswerError"), Outcome.UNKNOWN),
         ("def test_it(): raise KeyboardInterrupt", Outcome.UNKNOWN),
         (TWICE, Outcome.UNKNOWN),
         (
@@ -218,6 +228,19 @@ def test_a_folder_that_cannot_be_written_is_said(suite: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["and BROKEN: 1 *", "*verdict.json was not written*"])
 
 
+def test_evidence_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -> None:
+    """What cannot be looked at afterwards is not believed."""
+    (suite.path / "kept").mkdir()
+    name = f"{test_evidence_that_cannot_be_written_is_no_verdict.__name__}.py_test_it"
+    (suite.path / "kept" / name).write_text("a file in the folder's place")
+
+    result = run(suite, "def test_it():\n    'F1: It.'\n    assert False")
+
+    assert result.ret == Outcome.UNKNOWN
+    result.stdout.fnmatch_lines(["evidence of * was not kept: *"])
+    assert verdict(suite)["tests"][0]["outcome"] == "BROKEN"
+
+
 def test_a_report_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -> None:
     """A run whose own reports find no room ends with "could not tell", though every test passed."""
     suite.makefile("", full="a file in the folder's place")
@@ -266,3 +289,66 @@ def test_a_failure_on_a_machine_that_runs_blames_no_standstill(suite: pytest.Pyt
     result = run(suite, "import time\ndef test_it():\n    time.sleep(0.5)\n    assert False")
 
     assert "stood still" not in result.stdout.str()
+
+
+INTERRUPTED = """
+def test_a(): "F1: It."
+def test_b(lab):
+    "F2: It."
+    raise KeyboardInterrupt
+"""
+
+
+def test_an_interrupted_test_proves_nothing(suite: pytest.Pytester) -> None:
+    """The test that was under way could not tell; those before it stand."""
+    run(suite, INTERRUPTED.replace("lab", ""), "-p", "no:randomly")
+
+    outcomes = [(it["outcome"], it["reason"]) for it in verdict(suite)["tests"]]
+    assert outcomes == [("ok", ""), ("could not tell", "interrupted")]
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt()", "TypeError('odd')", "LabError('no login')"])
+def test_the_verdict_is_written_whatever_is_left(suite: pytest.Pytester, error: str) -> None:
+    """Interrupted again while what is left is looked for, or with an answer nobody foresaw: it is said."""
+    suite.makeconftest(
+        f"""
+        import pytest
+        from lab.errors import LabError
+        from lab.hosts import Lab
+        from lab.plugin import judge
+        pytest_plugins = ['lab.plugin']
+        @pytest.fixture
+        def lab(facts): return Lab(facts, {{}})
+        def violations(lab): raise {error}
+        judge.violations = violations
+        """
+    )
+
+    result = run(suite, INTERRUPTED, "-p", "no:randomly")
+
+    assert result.ret == Outcome.UNKNOWN
+    result.stdout.fnmatch_lines(["left behind: nobody knows: *", "left behind: heal it with*"])
+    assert len(verdict(suite)["left"]) == 2
+
+
+FAILS_TWICE = """
+import pytest
+@pytest.fixture
+def heals(history):
+    yield
+    history.ok(history.invoke("write", "k", "2", "lb"), index=2)
+    assert False
+def test_it(heals, history):
+    "F1: It."
+    history.ok(history.invoke("write", "k", "1", "lb"), index=1)
+    assert False
+"""
+
+
+def test_what_was_found_first_is_kept(suite: pytest.Pytester) -> None:
+    """A test whose end fails as well is looked at twice, and the second look is beside the first."""
+    run(suite, FAILS_TWICE)
+
+    (first,) = suite.path.glob("kept/*/history.jsonl")
+    (second,) = suite.path.glob("kept/*/teardown/history.jsonl")
+    assert len(first.read_text().splitlines()) < len(second.read_text().splitlines())

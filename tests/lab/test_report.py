@@ -96,7 +96,7 @@ def test_a_check_that_is_not_ok_fails_in_its_own_way(outcome: Checked, error: ty
         proof.judge(Verdict("c", outcome, "why", {"lost": 3, "allowed_s": 5, "longest_s": 6}))
 
     assert [(it.what, it.value, it.unit, it.allowed) for it in proof.measures] == [
-        ("c.lost", 3, "", None),
+        ("c.lost", 3, "", 0),
         ("c.longest_s", 6, "s", 5),
     ]
 
