@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
-from lab.hosts import Node
+from lab.hosts import Lab, Node
 
 SECONDS = 15.0
-COMMON = ("journalctl --no-pager --since -5min", "ss -tanp | head -200", "ps aux", "nstat -asz | head -120")
+COMMON = ("journalctl --no-pager --since -15min", "ss -tanp | head -200", "ps aux", "nstat -asz | head -120")
+AGENT = (
+    "consul members -detailed",
+    "curl -sS 'http://127.0.0.1:{consul_http}/v1/health/state/any?stale'",
+    "curl -sS 'http://127.0.0.1:{consul_http}/v1/agent/self'",
+)
 OF_ROLE = {
     "client": (),
     "lb": (
-        "docker ps -a", "docker logs --tail 300 haproxy", "docker exec haproxy cat /run/lb/base.cfg",
+        *AGENT,
+        "curl -sS 'http://127.0.0.1:{haproxy_stats}/;csv'",
+        "docker ps -a",
+        "docker logs --tail 300 haproxy",
+        "docker exec haproxy cat /run/lb/base.cfg",
         "docker exec haproxy cat /var/lib/haproxy-servers/servers.cfg",
-        "docker exec haproxy ls -l --full-time /run/lb", "docker exec haproxy cat /run/lb/candidate.cfg",
-        "docker top haproxy", "docker logs --tail 200 registrator",
+        "docker exec haproxy ls -l --full-time /run/lb",
+        "docker exec haproxy cat /run/lb/candidate.cfg",
+        "docker top haproxy",
+        "docker logs --tail 200 registrator",
     ),
-    "docker": ("docker ps -a", "docker logs --tail 300 registrator"),
-    "server": ("consul operator raft list-peers -stale", "consul members -detailed"),
-}  # fmt: skip
+    "docker": (*AGENT, "docker ps -a", "docker logs --tail 300 registrator"),
+    "server": (*AGENT, "consul operator raft list-peers -stale"),
+}
 
 
 def folder_of(base: Path, test: str) -> Path:
@@ -29,26 +42,30 @@ def folder_of(base: Path, test: str) -> Path:
     return base / re.sub(r"[^A-Za-z0-9_.-]+", "_", test.removeprefix("suites/")).strip("_")
 
 
-def collect(folder: Path, nodes: Iterable[Node]) -> list[str]:
+def collect(folder: Path, lab: Lab) -> list[str]:
     """Write NAME.log of every host into `folder`; return the names of the hosts that answered nothing at all.
 
-    Raises OSError when the folder cannot be written.
+    Raises OSError when a log cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    ports = asdict(lab.topology.ports)
     with ThreadPoolExecutor() as pool:
-        asked = {node.name: pool.submit(_collect_one, folder / f"{node.name}.log", node) for node in nodes}
+        asked = {
+            node.name: pool.submit(_collect_one, folder / f"{node.name}.log", node, ports)
+            for node in lab.nodes.values()
+        }
     return [name for name, answers in asked.items() if not answers.result()]
 
 
-def _collect_one(file: Path, node: Node) -> int:
+def _collect_one(file: Path, node: Node, ports: Mapping[str, int]) -> int:
     """Write what a host says, up to its first silence; return how many of the questions it answered."""
     with file.open("w") as log:
-        for count, command in enumerate((*COMMON, *OF_ROLE[node.role])):
+        for count, question in enumerate((*COMMON, *OF_ROLE[node.role])):
+            command = question.format(**ports)
             log.write(f"$ {command}\n")
             try:
                 # Both streams in one, read to a bound: a host in trouble may have a lot to say.
                 said = node.shell.run(
-                    f"sudo sh -c '({command}) 2>&1' | tail -c 1000000", deadline=SECONDS
+                    f"sudo sh -c {shlex.quote(f'({command}) 2>&1')} | tail -c 1000000", deadline=SECONDS
                 ).stdout
             except Exception as error:  # noqa: BLE001 - one silent host must not cost the others' logs
                 log.write(f"not collected: {type(error).__name__}: {error}\n")

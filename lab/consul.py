@@ -46,6 +46,10 @@ class Instance:
         """Return where it is reached."""
         return self.address, self.port
 
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.id} at {self.address}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Peer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from lab import containers
+from lab.checks import Outcome, equal_sets
 from lab.consul import Instance, Status
 from lab.hosts import Lab
 
@@ -95,24 +96,19 @@ def _misnamed(lab: Lab) -> list[str]:
 
 
 def _services(lab: Lab) -> list[str]:
-    found = []
-    echo = lab.topology.services.echo
-    expected = running(lab)
-    for node in lab.agents:
-        healthy = node.agent.instances(echo)
-        if healthy != expected:
-            found.append(f"{node.name}: healthy {_ids(healthy)}, Docker runs {_ids(expected)}")
-    listed = lab.agents[0].agent.catalog(echo)
-    if listed != expected:
-        found.append(f"the catalog has {_ids(listed)}, Docker runs {_ids(expected)}")
+    """Return, in words, how the lists of Docker, of Consul and of HAProxy differ."""
+    echo, expected = lab.topology.services.echo, running(lab)
+    found = {
+        "docker ps": expected,
+        "the catalog": lab.agents[0].agent.catalog(echo),
+        **{f"the health of {node.name}'s agent": node.agent.instances(echo) for node in lab.agents},
+    }
     servers = lab.haproxy.servers()
     up = {name for name, server in servers.items() if server.up}
+    served = {"docker ps": {instance.id for instance in expected}, "HAProxy's servers that are up": up}
     # An empty list is never installed: without instances HAProxy keeps the last ones, all of them down.
-    wrong = up if not expected else up ^ {i.id for i in expected} or servers.keys() ^ {i.id for i in expected}
-    if wrong:
-        found.append(f"HAProxy serves {sorted(up)} of {sorted(servers)}, Docker runs {_ids(expected)}")
-    return found
-
-
-def _ids(instances: set[Instance]) -> list[str]:
-    return sorted(instance.id for instance in instances)
+    if expected:
+        served["HAProxy's servers"] = set(servers)
+    lists = {name: {str(instance) for instance in instances} for name, instances in found.items()}
+    verdicts = [equal_sets(compared, least=0) for compared in (lists, served)]
+    return [verdict.evidence for verdict in verdicts if verdict.outcome is not Outcome.OK]

@@ -8,14 +8,13 @@ from lab.checks.availability import Gap, gaps, unavailability
 from lab.checks.cluster import accounts, equal_sets, faults_took_effect, one_leader_per_term, tally
 from lab.checks.cut import consistent_cut
 from lab.checks.registers import linearizable, lost_writes, stale_reads_advance
-from lab.checks.verdict import Outcome, Verdict, compose
+from lab.checks.verdict import Outcome, Verdict
 
 __all__ = [
     "Gap",
     "Outcome",
     "Verdict",
     "accounts",
-    "compose",
     "consistent_cut",
     "equal_sets",
     "faults_took_effect",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 TOLD = 3  # pieces of evidence that are spelt out; the rest is counted
 
@@ -19,9 +18,6 @@ class Outcome(StrEnum):
     OK = "ok"
     COULD_NOT_TELL = "could_not_tell"
     BROKEN = "broken"
-
-
-SEVERITY = list(Outcome)
 
 
 @dataclass(frozen=True)
@@ -43,26 +39,6 @@ def judge(
     if doubts:
         return Verdict(check, Outcome.COULD_NOT_TELL, _tell(doubts), numbers)
     return Verdict(check, Outcome.OK, fine, numbers)
-
-
-def compose(check: str, verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst of `verdicts`, the evidence for it, and all numbers, each under the name of its check.
-
-    The second of one name is NAME_2, and so on. Of no verdicts at all it cannot tell.
-    """
-    parts = list(verdicts)
-    if not parts:
-        return Verdict(check, Outcome.COULD_NOT_TELL, "nothing was checked")
-    worst = max((part.outcome for part in parts), key=SEVERITY.index)
-    evidence: list[str] = []
-    numbers: dict[str, float] = {}
-    times: Counter[str] = Counter()
-    for part in parts:
-        times[part.check] += 1
-        name = part.check if times[part.check] == 1 else f"{part.check}_{times[part.check]}"
-        numbers |= {f"{name}.{key}": value for key, value in part.numbers.items()}
-        evidence += [f"{name}: {part.evidence}"] if part.outcome is worst else []
-    return Verdict(check, worst, "; ".join(evidence), numbers)
 
 
 def _tell(evidence: Sequence[str]) -> str:

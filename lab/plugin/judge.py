@@ -115,7 +115,8 @@ class Judge:
             folder = artifacts.folder_of(self._folder(), entry.test)
             folder /= report.when if entry.test in self._kept and report.when else ""
             self._kept.add(entry.test)
-            silent = artifacts.collect(folder, self._lab.nodes.values() if self._lab else ())
+            folder.mkdir(parents=True, exist_ok=True)
+            silent = artifacts.collect(folder, self._lab) if self._lab else []
             if isinstance(history, History) and history.records:
                 history.save(folder / "history.jsonl")
                 (folder / "timeline.svg").write_text(timeline.render(history, entry.promise))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -9,7 +11,9 @@ import pytest
 
 from lab.history import OK, WRITE, History
 from lab.hosts import Lab, Node
+from lab.plugin import WANTED
 from lab.proof import Proof
+from lab.topology import ROOT
 from lab.waiting import wait_for
 
 BETWEEN = 50  # writes
@@ -75,3 +79,23 @@ def acknowledged(history: History) -> dict[str, tuple[str | None, int]]:
     return {
         it.key: (it.value, it.index) for it in history.operations() if it.action == WRITE and it.result is OK
     }
+
+
+Recover = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def recover(pytestconfig: pytest.Config) -> Recover:
+    """Run `tools/lab recover` for some survivors, with further words, as an operator does."""
+    options = {name: pytestconfig.getoption(name) for name in ("--topology", "--ssh-config")}
+    given = {name: [name, str(value)] if value else [] for name, value in options.items()}
+
+    def run(survivors: list[Node], *words: str) -> subprocess.CompletedProcess[str]:
+        specs = ",".join(pytestconfig.stash[WANTED][survivor.name] for survivor in survivors)
+        command = [*given["--topology"], "recover", "--servers", specs, *given["--ssh-config"], *words]
+        return subprocess.run(
+            [sys.executable, "-m", "tools.operate", *command],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run

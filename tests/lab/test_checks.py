@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from lab.checks import (
     Outcome,
-    Verdict,
     accounts,
-    compose,
     equal_sets,
     faults_took_effect,
     one_leader_per_term,
@@ -21,33 +19,6 @@ from lab.checks import (
 )
 from lab.history import FAIL, LEADER, READ, SECOND, UNKNOWN, Fault, History, Operation
 from tests.lab.simulated import history_of, operation
-
-OUTCOMES = st.sampled_from(Outcome)
-
-
-@given(outcomes=st.lists(OUTCOMES, min_size=1))
-def test_the_worst_outcome_wins(outcomes: list[Outcome]) -> None:
-    """One broken part breaks the whole; short of that, one that could not tell leaves it open."""
-    merged = compose("all", [Verdict(f"c{place}", it, "e") for place, it in enumerate(outcomes)]).outcome
-    assert (merged is Outcome.BROKEN) is (Outcome.BROKEN in outcomes)
-    assert (merged is Outcome.OK) is (set(outcomes) == {Outcome.OK})
-
-
-def test_the_whole_keeps_every_number_and_the_evidence_of_the_worst() -> None:
-    """Numbers are named by their check, a second one of the same name by its place."""
-    parts = [
-        Verdict("gap", Outcome.OK, "short", {"longest_s": 1}),
-        Verdict("gap", Outcome.BROKEN, "long", {"longest_s": 9}),
-        Verdict("lost", Outcome.COULD_NOT_TELL, "no reads", {"lost": 0}),
-    ]
-    assert compose("all", parts) == Verdict(
-        "all", Outcome.BROKEN, "gap_2: long", {"gap.longest_s": 1, "gap_2.longest_s": 9, "lost.lost": 0}
-    )
-
-
-def test_nothing_checked_is_not_ok() -> None:
-    """A gate that checked nothing has proved nothing."""
-    assert compose("all", []).outcome is Outcome.COULD_NOT_TELL
 
 
 def test_much_evidence_is_cut_short() -> None:

@@ -8,9 +8,10 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lab import fence, ownership, shell, topology
 from lab.doctor import Finding, examine, visit
@@ -120,10 +121,12 @@ def again(facts: Topology, options: argparse.Namespace) -> int:
     return repeat(options.times, once)
 
 
-def mend(facts: Topology, _: argparse.Namespace) -> int:
-    """Bring the running lab into its good state, whatever was done to it."""
-    machines = Machines()
-    for line in heal(lab_of(facts, facts.hosts, machines.ssh_config()), machines):
+def mend(facts: Topology, options: argparse.Namespace) -> int:
+    """Bring the running lab, or hosts of your own, into the good state, whatever was done to it."""
+    machines = None if options.hosts else Machines()
+    specs = options.hosts.split(",") if options.hosts else facts.hosts
+    config = options.ssh_config or (machines.ssh_config() if machines else None)
+    for line in heal(lab_of(facts, specs, config), machines):
         print(line, flush=True)
     print("the lab is healthy")
     return 0
@@ -189,7 +192,8 @@ def measure(facts: Topology, options: argparse.Namespace) -> int:
     return down(facts, options)
 
 
-COMMANDS = {
+Command = Callable[[Topology, argparse.Namespace], int]
+COMMANDS: dict[str, Command] = {
     "up": up,
     "down": down,
     "clean": clean,
@@ -204,6 +208,24 @@ COMMANDS = {
 }
 
 
+# Each command's own options, as argparse takes them.
+LOGIN = ("--ssh-config", {"metavar": "FILE", "type": Path, "help": "how to log into them"})
+OPTIONS: dict[Command, list[tuple[str, dict[str, Any]]]] = {
+    again: [("times", {"type": int, "help": "how often"})],
+    enter: [("words", {"nargs": argparse.REMAINDER, "metavar": "WORD", "help": "a command"})],
+    measure: [("--rounds", {"type": int, "default": 3, "help": "how often (3)"})],
+    mend: [("--hosts", {"metavar": "HOST,...", "help": "hosts of your own, as pytest's --hosts"}), LOGIN],
+    recover: [
+        (
+            "--servers",
+            {"metavar": "HOST,...", "help": "those that survived, as pytest's --hosts; all by default"},
+        ),
+        ("--dry-run", {"action": "store_true", "help": "only say what is found and would be done"}),
+        LOGIN,
+    ],
+}
+
+
 def parse(words: list[str]) -> argparse.Namespace:
     """Return the command and its options; a gate's own are pytest's, and so anything."""
     parser = argparse.ArgumentParser(prog="tools/lab", description="Operate the lab.")
@@ -213,24 +235,10 @@ def parse(words: list[str]) -> argparse.Namespace:
         said = (function.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=said, description=said)
         command.set_defaults(function=function)
-        if function is again:
-            command.add_argument("times", type=int, help="how often")
-        if function is enter:
-            command.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="a command")
+        for option, how in OPTIONS.get(function, ()):
+            command.add_argument(option, **how)
         if function in {gate, again}:
             command.usage = f"tools/lab {name}{' TIMES' if function is again else ''} [PYTEST'S OPTIONS ...]"
-        if function is recover:
-            command.add_argument(
-                "--servers",
-                metavar="HOST,...",
-                help="those that survived, as pytest's --hosts; all by default",
-            )
-            command.add_argument("--ssh-config", metavar="FILE", type=Path, help="how to log into them")
-            command.add_argument(
-                "--dry-run", action="store_true", help="only say what is found and would be done"
-            )
-        if function is measure:
-            command.add_argument("--rounds", type=int, default=3, help="how often (3)")
     options, rest = parser.parse_known_args(words)
     if options.function in {gate, again}:
         options.words = rest
