@@ -28,7 +28,7 @@ from lab.waiting import lapse
 RATE = 10.0  # of each stream of requests, a second
 START = 5.0
 AHEAD = 1.0  # seconds of load before the body
-ROUNDS_AT_THE_END = 6  # those under way, those begun meanwhile, two last rounds, the deletion; and one
+ROUNDS_AT_THE_END = 7  # those under way, begun meanwhile, the last, the marks, twice, the deletion; and one
 ERROR = 120  # characters of what an answer said that are kept
 # What a server says, or the network, before anything of a request can have been done.
 NEVER_DONE = ("No cluster leader", "failed to get conn", "Cannot connect", "429 ")
@@ -112,8 +112,8 @@ class KvLoad:
                 self._begun.set()
                 await asyncio.gather(*(self._keep_asking(stream) for stream in writers + readers + views))
                 marks = [Stream(KEPT, reader.target, reader.key) for reader in readers]
-                for streams_of_round in (writers + readers, marks):
-                    await asyncio.gather(*(self._operate(stream) for stream in streams_of_round))
+                await asyncio.gather(*(self._operate(stream) for stream in writers + readers))
+                await asyncio.gather(*(self._insist(mark) for mark in marks))
                 await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error
@@ -147,6 +147,15 @@ class KvLoad:
     async def _succeed(self, stream: Stream) -> None:
         """Do requests, one after another, until one is ok or the load is over."""
         while not self._over.is_set():
+            if await self._operate(stream):
+                return
+            await asyncio.sleep(self._pause)
+
+    async def _insist(self, stream: Stream) -> None:
+        """Do a request again while it fails, for as long as one request may take."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._within
+        while loop.time() < end:
             if await self._operate(stream):
                 return
             await asyncio.sleep(self._pause)

@@ -175,6 +175,7 @@ class Deadlines:
     recovery: float
     stabilisation: float
     anti_entropy: float
+    sync_retry: float
     rejoin_age: float
     promotion: float
     prune: float

@@ -180,12 +180,12 @@ def successor(lab: Lab, old: Node, within: float) -> Node:
     )
 
 
-def succession(lab: Lab, history: History, old: Node, proof: Proof) -> Node:
+def succession(lab: Lab, history: History, old: Node, proof: Proof, elections: int = 1) -> Node:
     """Wait for the successor of a leader that falls by the latest fault, and return it.
 
-    The time from the fault's injection is held to its bound (N2).
+    The time from the fault's injection is held to the bound (N2) of so many elections.
     """
-    limit = lab.topology.deadlines.election
+    limit = elections * lab.topology.deadlines.election
     leader = successor(lab, old, limit)
     proof.within("another leader", history.since(history.faults()[-1].injected), limit, "N2")
     return leader

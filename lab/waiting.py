@@ -17,6 +17,7 @@ Answer = TypeVar("Answer")
 
 PAUSE = 0.05
 SHOWN = 5
+LONG = 10.0  # seconds: of a wait beyond, the last other answer is kept as well
 # What says nothing of the part that was asked: with one of these as the last answer nobody can tell.
 UNTOLD = (CommandTimeoutError, ForeignAnswerError)
 # What a part that is away, or not yet what it will be, answers with; any other error is the question's own.
@@ -58,7 +59,7 @@ def wait_for(
             shown = f"{type(error).__name__}: {error}"
         else:
             if until(answer):
-                LOG.debug("%s", what, extra={"seconds": time.monotonic() - begun})
+                LOG.debug("%s", what, extra={"seconds": time.monotonic() - begun, "before": seen[-1:]})
                 return answer
             shown = repr(answer)
         if not seen or seen[-1].partition(" s: ")[2] != shown:
@@ -78,12 +79,16 @@ def hold(
 ) -> None:
     """Ask `question` again and again for `during` seconds, and see to it that `until` accepts every answer.
 
-    Raises Unmet at the first answer that it does not accept; what the question raises is not caught. What was
-    held, and how long, is logged.
+    Raises Unmet at the first answer that it does not accept, and what the question raises; one of AWAY only
+    when it comes twice on end. What was held, and how long, is logged.
     """
     begun = time.monotonic()
     while (elapsed := time.monotonic() - begun) < during:
-        answer = question()
+        try:
+            answer = question()
+        except AWAY:
+            time.sleep(PAUSE)
+            answer = question()
         if not until(answer):
             raise Unmet(f"{what} did not hold for {during:g} s; after {elapsed:.2f} s: {answer!r}")
         time.sleep(PAUSE)

@@ -22,6 +22,7 @@ class FullDisk(Fault):
     """
 
     name = "full disk"
+    restarts = True  # it may end for want of room, and systemd starts it again
 
     def __init__(self, node: Node) -> None:
         """Take the server's host."""

@@ -20,6 +20,7 @@ from lab.proof import Proof
 from lab.pulse import Pulse
 from lab.report import WORDS, Entry, Outcome, document, save, slowest, table
 
+CUT = 200  # characters
 SOAK = DEPTHS.index("soak")
 ONLY_SOAK = "it takes long: ask for it by --depth=soak"
 
@@ -35,8 +36,10 @@ class Waits(logging.Handler):
         waiting.LOG.setLevel(logging.DEBUG)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a wait."""
-        self.entry.waits.append((record.getMessage(), record.__dict__["seconds"]))
+        """Add a wait; of a long one with the last answer but the awaited one."""
+        said, seconds = record.getMessage(), record.__dict__["seconds"]
+        before = record.__dict__.get("before") if seconds > waiting.LONG else None
+        self.entry.waits.append((f"{said} (until {before[0][:CUT]})" if before else said, seconds))
 
 
 class Judge:

@@ -183,15 +183,19 @@ def test_a_killed_follower_costs_nothing(lab: Lab, faults: Faults, proof: Proof)
 @pytest.mark.full
 @pytest.mark.destructive
 def test_a_leader_with_a_full_disk_is_replaced(lab: Lab, faults: Faults, proof: Proof) -> None:
-    """F8: A leader whose disk is full gives way to another in time; no acknowledged write is lost."""
+    """F8: A leader whose disk is full gives way to another in time; no acknowledged write is lost.
+
+    It may well be elected again, as it can still answer the others, and step down again when it is to write
+    that: two elections' time is allowed.
+    """
     victim = lab.servers[0]
     disk = FullDisk(victim)
     with faults.on(disk):
         make_leader(lab, victim)
         with KvLoad(lab, faults.history, [lab.lb, lab.docker]), faults.under(disk):
-            succession(lab, faults.history, victim, proof)
+            succession(lab, faults.history, victim, proof, elections=2)
 
-    hold_outages(proof, faults.history, lab.topology.deadlines.election, "N2")
+    hold_outages(proof, faults.history, 2 * lab.topology.deadlines.election, "N2")
     judge(proof, faults.history)
 
 

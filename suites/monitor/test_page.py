@@ -198,11 +198,11 @@ def test_a_demo_is_shown(lab: Lab, fleet: Fleet, page: Page, faults: Faults, pic
     names = fleet.serve(3)
     expect_rows(lab, page, limits.discovery)
     lapse(SCENE, "an empty page")
-    with Load(lab.client, target, "-c", "120", seconds=90):
+    with Load(lab.client, target, "-c", "120", seconds=180):
         expect_total(lab, page, 120, limits.connect)
         lapse(SCENE, "three instances with connections")
         fleet.serve(2)
-        with Load(lab.client, target, "-c", "80", seconds=90):
+        with Load(lab.client, target, "-c", "80", seconds=180):
             rows = expect_total(lab, page, 200, limits.connect)
             lapse(SCENE, "five instances")
             old = lab.leader()

@@ -112,7 +112,7 @@ def test_three_servers_without_power_find_together_again(
             lambda: lab.leader(order[:2]), within=lab.topology.deadlines.recovery, what="a leader of two"
         )
         up = max(unit.logged(off, STARTED) for unit in units[:2])
-        led = Unit(leader).logged(off, LEADS)
+        led = wait_for(lambda: Unit(leader).logged(off, LEADS), within=leader.limits.fault, what=LEADS)
         proof.within("leader after the second is up", led - up, lab.topology.deadlines.election, "N2")
 
     assert not stored.lacking(lab.docker)

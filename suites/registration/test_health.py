@@ -58,7 +58,7 @@ def test_a_service_that_hangs_is_critical(containers: Containers, timeout: int |
     key = containers.launch("hangs", 20001, *options, command=HANG)
     containers.settle(key)
 
-    limit = 1 + (timeout or DEFAULT_TIMEOUT) + containers.prompt, "N10: interval, timeout"
+    limit = 1 + (timeout or DEFAULT_TIMEOUT) + containers.limit, "N10: interval, timeout"
     containers.prove_health("hangs: not healthy", key, healthy=False, limit=limit)
     # The first check may come before the container listens, and is then refused at once; the next one hangs.
     wait_for(lambda: "Client.Timeout" in containers.checks(key), within=limit[0], what="a check that hung")

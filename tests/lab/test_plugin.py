@@ -352,3 +352,22 @@ def test_what_was_found_first_is_kept(suite: pytest.Pytester) -> None:
     (first,) = suite.path.glob("kept/*/history.jsonl")
     (second,) = suite.path.glob("kept/*/teardown/history.jsonl")
     assert len(first.read_text().splitlines()) < len(second.read_text().splitlines())
+
+
+SLOW = """
+from lab import waiting
+def test_it(monkeypatch):
+    "F1: It."
+    monkeypatch.setattr(waiting, "LONG", 0.0)
+    answers = iter(["nobody", "server1"])
+    waiting.wait_for(lambda: next(answers), until=lambda it: it != "nobody", within=5, what="a leader")
+    waiting.lapse(0.01, "a moment")
+"""
+
+
+def test_a_long_wait_says_what_came_before_its_answer(suite: pytest.Pytester) -> None:
+    """What made it long can be read afterwards."""
+    run(suite, SLOW)
+
+    first, second = verdict(suite)["tests"][0]["waits"]
+    assert (first[:16], "'nobody'" in first, second) == ("a leader (until ", True, "a moment")

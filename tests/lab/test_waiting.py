@@ -67,3 +67,16 @@ def test_a_part_that_is_away_does_not_hold() -> None:
 
     with pytest.raises(ConnectionError):
         hold(refused, during=5, what="no leader")
+
+
+def test_what_is_away_once_is_asked_again() -> None:
+    """One dropped connection is not what is held."""
+    answers: Iterator[Exception | int] = itertools.chain([1, ConnectionError("reset")], itertools.count(1))
+
+    def question() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    hold(question, during=0.3, what="a number")
