@@ -34,7 +34,7 @@ def judge(proof: Proof, history: History) -> None:
     answers of a server never go back; no term has two leaders. Raises AssertionError or LabError.
     """
     for check in (faults_took_effect, linearizable, lost_writes, stale_reads_advance, one_leader_per_term):
-        proof.judge(check(history))
+        proof.judge(check(history), "raft")
 
 
 def outages(history: History, action: str, through: Collection[str] = ()) -> list[float]:

@@ -77,7 +77,7 @@ def run(lab: Lab, tmp_path: Path, power: Machines) -> Run:
         (tmp_path / "test_inner.py").write_text(body)
         (facts := tmp_path / "impatient.yaml").write_text(IMPATIENT)
         options = [f"--rootdir={ROOT}", f"--run-folder={tmp_path}/run", f"--topology={facts}"]
-        words = ["-p", "lab.plugin", *options, str(tmp_path)]
+        words = ["-p", "lab.plugin", "-p", "no:randomly", *options, str(tmp_path)]
         # Whoever started us in the background may have SIGINT ignored, which is handed down.
         heeding = ["env", "--default-signal=INT"]
         command = [*heeding, sys.executable, "-m", "pytest", "-c", str(ROOT / "pytest.ini"), *words]

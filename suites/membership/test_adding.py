@@ -32,7 +32,6 @@ def await_vote(lab: Lab, name: str) -> float:
     return seconds_until(lambda: peers(lab)[name].voter, seen, limits.recovery, f"the vote of {name}")
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("settled")
 def test_a_new_server_votes_when_it_was_stable(lab: Lab, faults: Faults, proof: Proof) -> None:
     """M1: A fourth server only follows until it was stable for ten seconds, then votes and lacks no entry."""
