@@ -12,17 +12,17 @@ from pathlib import Path
 from lab.hosts import Lab, Node
 
 SECONDS = 15.0
-COMMON = ("journalctl --no-pager --since -15min", "ss -tanp | head -200", "ps aux", "nstat -asz | head -120")
+COMMON = ("ss -tanp | head -200", "ps aux", "nstat -asz | head -120", "journalctl --no-pager --since -15min")
+# The last, each with a limit of its own: an agent may hang.
 AGENT = (
-    "consul members -detailed",
-    "curl -sS 'http://127.0.0.1:{consul_http}/v1/health/state/any?stale'",
-    "curl -sS 'http://127.0.0.1:{consul_http}/v1/agent/self'",
+    "timeout 5 consul members -detailed",
+    "curl -sS --max-time 5 'http://127.0.0.1:{consul_http}/v1/health/state/any?stale'",
+    "curl -sS --max-time 5 'http://127.0.0.1:{consul_http}/v1/agent/self'",
 )
 OF_ROLE = {
     "client": (),
     "lb": (
-        *AGENT,
-        "curl -sS 'http://127.0.0.1:{haproxy_stats}/;csv'",
+        "curl -sS --max-time 5 'http://127.0.0.1:{haproxy_stats}/;csv'",
         "docker ps -a",
         "docker logs --tail 300 haproxy",
         "docker exec haproxy cat /run/lb/base.cfg",
@@ -31,9 +31,10 @@ OF_ROLE = {
         "docker exec haproxy cat /run/lb/candidate.cfg",
         "docker top haproxy",
         "docker logs --tail 200 registrator",
+        *AGENT,
     ),
-    "docker": (*AGENT, "docker ps -a", "docker logs --tail 300 registrator"),
-    "server": (*AGENT, "consul operator raft list-peers -stale"),
+    "docker": ("docker ps -a", "docker logs --tail 300 registrator", *AGENT),
+    "server": (*AGENT, "timeout 5 consul operator raft list-peers -stale"),
 }
 
 

@@ -68,7 +68,8 @@ class KvLoad:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._begun, self._over = threading.Event(), threading.Event()
         self._failed: BaseException | None = None
-        self._awaited: set[asyncio.Task[bool]] = set()  # under way, and begun before the load was over
+        # What is under way and was begun before the load was over, with whom it asks.
+        self._awaited: dict[asyncio.Task[bool], str] = {}
 
     def __enter__(self) -> Self:
         """Start, and wait until there was a good second of load (etcd's tests do), to a random phase.
@@ -132,15 +133,20 @@ class KvLoad:
         return stale + [Stream(LEADER, name) for name in names]
 
     async def _keep_asking(self, stream: Stream) -> None:
-        """Begin a request at each of its times, until the load is over and what began before it is, too."""
+        """Begin a request at each of its times, until the load is over and what began before it is, too.
+
+        Meanwhile nobody is asked who lets others wait: that would last as long again.
+        """
         loop = asyncio.get_running_loop()
         due = loop.time()
         async with asyncio.TaskGroup() as requests:
             while self._awaited or not self._over.is_set():
-                request = requests.create_task(self._operate(stream))
-                if not self._over.is_set():
-                    self._awaited.add(request)
-                    request.add_done_callback(self._awaited.discard)
+                over = self._over.is_set()
+                if not over or stream.target not in self._awaited.values():
+                    request = requests.create_task(self._operate(stream))
+                    if not over:
+                        self._awaited[request] = stream.target
+                        request.add_done_callback(self._awaited.pop)
                 due += self._pause
                 await asyncio.sleep(due - loop.time())
 

@@ -11,8 +11,8 @@ BEAT = 0.02  # seconds
 class Pulse:
     """A thread that is to wake at each beat, and remembers by how much it was late.
 
-    What it sees is that this process was not run: the machine was suspended or overloaded, or what runs here
-    let no other thread run.
+    What it sees is that this process was not run: the machine was overloaded, or itself not run by what it
+    runs on, or what runs here let no other thread run.
     """
 
     def __init__(self) -> None:

@@ -72,6 +72,11 @@ class Judge:
         """Open the entry of a test."""
         self._under_way = self._waits.entry = self._entries.setdefault(nodeid, Entry(nodeid, ""))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Know the promise, however the test ends."""
+        self._under_way.promise = _promise(item)
+
     def pytest_runtest_logfinish(self) -> None:
         """Close it. A test that is interrupted never comes here, nor is it reported."""
         self._under_way = Entry("", "")
@@ -86,7 +91,6 @@ class Judge:
         entry.seconds += call.duration
         entry.standstill = max(entry.standstill, self._pulse.take())
         asked: dict[str, Any] = item.funcargs if isinstance(item, pytest.Function) else {}
-        entry.promise = _promise(item)
         if isinstance(asked.get("lab"), Lab):
             self._lab = asked["lab"]
         if isinstance(asked.get("proof"), Proof):
@@ -141,13 +145,13 @@ class Judge:
             yield
         except KeyboardInterrupt:
             exitstatus = pytest.ExitCode.INTERRUPTED
-        except OSError as error:
-            self._unwritten.append(f"a report was not written: {error}")
+        except BaseException as error:  # noqa: BLE001 - a report's, or that of fixtures which end only here
+            self._unwritten.append(f"the end of the run failed: {type(error).__name__}: {error}")
         self._pulse.stop()
         entries = self._entries.values()
         self._outcome = self._conclude(exitstatus)
-        if self._outcome is Outcome.UNKNOWN and self._lab:
-            self._left = _left(self._lab)
+        if self._outcome is not Outcome.OK and self._lab:
+            self._left = self._look(self._lab)
         if any(entry.promise for entry in entries):
             facts = {"depth": self._depth, **self._config.stash[metadata_key], "left": self._left}
             try:
@@ -162,14 +166,24 @@ class Judge:
 
     def _conclude(self, exitstatus: int) -> Outcome:
         """Return the run's outcome by its tests'; one that was still under way could not tell."""
-        if self._under_way.test:
-            self._under_way.outcome = Outcome.UNKNOWN
-            self._under_way.reason = self._under_way.reason or "interrupted"
+        if self._under_way.test and self._under_way.outcome is Outcome.OK:
+            self._under_way.outcome, self._under_way.reason = Outcome.UNKNOWN, "interrupted"
         entries = self._entries.values()
         regular = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-        if not regular or (entries and all(entry.not_run for entry in entries)):
+        if not regular or self._unwritten or (entries and all(entry.not_run for entry in entries)):
             return Outcome.UNKNOWN
         return max([Outcome.OK, *(entry.outcome for entry in entries)])
+
+    def _look(self, lab: Lab) -> list[str]:
+        """Return what a run that is not ok left of its faults, and the remedy."""
+        try:
+            found = violations(lab)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the verdict is written, whatever it is
+            found = [f"nobody knows: {type(error).__name__} {error}".rstrip()]
+        asked = {name: self._config.getoption(f"--{name}") for name in ("topology", "hosts", "ssh-config")}
+        said = {name: f" --{name}={value}" if value else "" for name, value in asked.items()}
+        remedy = f"heal it with: tools/lab{said['topology']} heal{said['hosts']}{said['ssh-config']}"
+        return [*found, remedy] if found else []
 
     @property
     def _depth(self) -> str:
@@ -207,12 +221,3 @@ def _promise(item: pytest.Item) -> str:
 def _reason(report: pytest.TestReport) -> str:
     said = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return said.removeprefix("Skipped: ")
-
-
-def _left(lab: Lab) -> list[str]:
-    """Return what a run that could not tell left of its faults, and the remedy."""
-    try:
-        found = violations(lab)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the verdict is written, whatever they are
-        found = [f"nobody knows: {type(error).__name__} {error}".rstrip()]
-    return [*found, "heal it with: tools/lab heal"] if found else []

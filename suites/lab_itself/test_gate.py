@@ -28,6 +28,12 @@ def test_it(lab, power):
 def test_then(lab): pass
 def test_last(lab): pass
 """
+STOPS = """
+from lab.unit import Unit
+def test_it(lab): Unit(lab.servers[0]).stop()
+def test_then(lab): pass
+def test_last(lab): pass
+"""
 HANGS = """
 from lab.waiting import wait_for
 def test_it(lab):
@@ -113,6 +119,19 @@ def test_control_c_twice_heals(lab: Lab, run: Run) -> None:
     tables = [node.run("sudo", "nft", "list", "tables") for node in lab.agents]
     assert ended.returncode == Outcome.UNKNOWN, ended.stdout
     assert not any("consul_demo_fault" in table for table in tables)
+
+
+def test_control_who_leaves_the_lab_ill_breaks_a_promise(lab: Lab, run: Run, power: Machines) -> None:
+    """A test after which the cluster does not recover is red, and the run ends: the next one is not run."""
+    try:
+        ended = run(STOPS)
+    finally:
+        list(heal(lab, power))
+
+    assert ended.returncode == Outcome.BROKEN, ended.stdout
+    assert "no test could tell anything" in ended.stdout
+    assert "left behind: " in ended.stdout
+    assert "test_last" not in ended.stdout
 
 
 @pytest.mark.parametrize("body", [HTML, HANGS], ids=["an API that answers HTML", "SSH that hangs"])

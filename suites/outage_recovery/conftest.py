@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,7 @@ Recover = Callable[..., "subprocess.CompletedProcess[str]"]
 def recover(pytestconfig: pytest.Config) -> Recover:
     """Run `tools/lab recover` for some survivors, with further words, as an operator does."""
     options = {name: pytestconfig.getoption(name) for name in ("--topology", "--ssh-config")}
-    given = {name: [name, str(value)] if value else [] for name, value in options.items()}
+    given = {name: [name, str(Path(file).resolve())] if file else [] for name, file in options.items()}
 
     def run(survivors: list[Node], *words: str) -> subprocess.CompletedProcess[str]:
         specs = ",".join(pytestconfig.stash[WANTED][survivor.name] for survivor in survivors)

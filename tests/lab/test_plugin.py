@@ -238,7 +238,8 @@ def test_evidence_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -
 
     assert result.ret == Outcome.UNKNOWN
     result.stdout.fnmatch_lines(["evidence of * was not kept: *"])
-    assert verdict(suite)["tests"][0]["outcome"] == "BROKEN"
+    said = verdict(suite)
+    assert (said["tests"][0]["outcome"], said["verdict"]) == ("BROKEN", "could not tell")
 
 
 def test_a_report_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -> None:
@@ -248,7 +249,7 @@ def test_a_report_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -
     result = run(suite, "def test_it():\n    'F1: It.'", "--junit-xml=full/junit.xml")
 
     assert result.ret == Outcome.UNKNOWN
-    result.stdout.fnmatch_lines(["a report was not written: *"])
+    result.stdout.fnmatch_lines(["the end of the run failed: FileExistsError: *"])
 
 
 def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
@@ -297,6 +298,40 @@ def test_b(lab):
     "F2: It."
     raise KeyboardInterrupt
 """
+
+
+TORN = """
+import pytest
+from lab.errors import LabError
+@pytest.fixture
+def heals():
+    {0}
+    yield
+    {1}
+def test_it(heals):
+    "F1: It."
+    {2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        (("raise KeyboardInterrupt", "", "pass"), "could not tell"),
+        (("pass", "raise LabError('no login')", "raise KeyboardInterrupt"), "could not tell"),
+        (("pass", "raise KeyboardInterrupt", "assert False"), "BROKEN"),
+    ],
+    ids=["in the first setup", "and what heals fails", "after it failed"],
+)
+def test_an_interrupted_run_has_its_verdict(
+    suite: pytest.Pytester, words: tuple[str, ...], outcome: str
+) -> None:
+    """Wherever it is interrupted: the run could not tell, and what was told of the test before stays."""
+    result = run(suite, TORN.format(*words))
+
+    said = verdict(suite)
+    assert (result.ret, said["verdict"]) == (Outcome.UNKNOWN, "could not tell")
+    assert [it["outcome"] for it in said["tests"]] == [outcome]
 
 
 def test_an_interrupted_test_proves_nothing(suite: pytest.Pytester) -> None:
