@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.consul import Status
 from lab.unit import Unit
-from lab.waiting import wait_for
+from lab.waiting import lapse, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lab.hosts import Lab, Node
 
 YOUNG = 200  # indexes, of which a new cluster takes some 40 until it lists a service
+ROUND = 2.0  # seconds: gossip's few retransmits, every 200 ms each, and as much again
 OUTGROWN = "consul-demo/outgrown"
 
 
@@ -50,10 +51,15 @@ def await_missed(lab: Lab, lost: Sequence[Node]) -> None:
     """Wait until every agent that is left knows some as dead, as the procedure wants to have it confirmed.
 
     A server that is back with another node-id before that is refused by the catalog for as long as it lives:
-    "Node name X is reserved". One that is back while an agent has it as leaving, because autopilot forces out
-    the dead, is never alive for that agent again. Raises Unmet.
+    "Node name X is reserved". One that is back while the news goes round that autopilot, which looks every
+    10 s, has just forced it out may never be alive again for an agent that hears of it too late: if that has
+    begun, it is waited for. Raises Unmet.
     """
-    await_death(lost, [node for node in lab.agents if node not in lost])
+    watchers = [node for node in lab.agents if node not in lost]
+    await_death(lost, watchers)
+    if Status.LEFT in _statuses(lost, watchers):
+        await_departure(lost, watchers)
+        lapse(ROUND, "the news of a forced leave to go round")
 
 
 def await_departure(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
@@ -64,11 +70,17 @@ def await_departure(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
 def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[Status]) -> None:
     names, words = [node.name for node in nodes], sorted(status.name for status in wanted)
     wait_for(
-        lambda: {node.agent.members().get(name) for node in watchers for name in names},
+        lambda: _statuses(nodes, watchers),
         until=lambda seen: seen <= wanted,
         within=watchers[0].limits.members,
         what=f"{', '.join(names)} known as {' or '.join(words)}",
     )
+
+
+def _statuses(nodes: Sequence[Node], watchers: Sequence[Node]) -> set[Status | None]:
+    """Return what the watchers' agents have the agents of some nodes as; None for one they do not know."""
+    names = [node.name for node in nodes]
+    return {known.get(name) for known in (it.agent.members() for it in watchers) for name in names}
 
 
 def outgrow(node: Node, times: int = 1) -> None:

@@ -19,7 +19,7 @@ from lab.peers import FILE as PEERS
 from lab.recovery import LAST_SEEN
 from lab.spare import UNDO as NO_SPARE
 from lab.spare import forget
-from lab.start import start_all
+from lab.start import start, start_all
 from lab.unit import Unit
 from lab.waiting import Unmet, wait_for
 
@@ -51,9 +51,11 @@ HIDDEN = ("peers.info", "wal", "snapshots")  # of raft/: moved to raft.NAME besi
 def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     """Bring a lab into its good state and yield, in words, each thing that was done.
 
-    What the suites left running of echo services goes as well. If servers do not find together, their data is
-    given up and they found a new cluster: only a lab of the project's own, whose `machines` are given, is
-    treated so, and only its hosts can be booted. Raises LabError with what still does not hold at the end.
+    What the suites left running of echo services goes as well. If the agents do not find together each is
+    restarted: what one of them has wrongly kept of another ("leaving", for one that is back) goes with that.
+    If they still do not, the servers' data is given up and they found a new cluster: only a lab of our own,
+    whose `machines` are given, is treated so, and only its hosts can be booted. Raises LabError with what
+    still does not hold at the end.
     """
     if machines:
         off = dark(lab.nodes.values())
@@ -67,10 +69,16 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
         yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
-    if machines and _ill(lab, lab.topology.deadlines.recovery):
+    limit = lab.topology.deadlines.recovery
+    if left := _ill(lab, limit):
+        for node in lab.agents:
+            Unit(node).stop()
+            start(node)
+        yield f"every agent restarted, one after another, as {left}"
+    if machines and left and (left := _ill(lab, limit)):
         _found_anew(lab)
-        yield "the servers did not find together: their data is gone, and they founded a new cluster"
-    left = _ill(lab, lab.topology.deadlines.recovery)
+        yield f"the servers' data is gone, and they founded a new cluster, as {left}"
+    left = _ill(lab, limit)
     if left:
         raise LabError(left)
     _prune_again(lab)
