@@ -166,6 +166,11 @@ class Lab:
         self.topology = facts
         self.nodes = nodes
 
+    @property
+    def whole(self) -> bool:
+        """Whether every host of the topology is wanted: of a part the health of the whole cannot be asked."""
+        return self.nodes.keys() == self.topology.hosts.keys()
+
     def with_role(self, role: str) -> list[Node]:
         """Return the hosts of one role in the topology's order. Raises LabError without any."""
         found = [node for node in self.nodes.values() if node.role == role]

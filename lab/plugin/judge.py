@@ -150,7 +150,7 @@ class Judge:
         self._pulse.stop()
         entries = self._entries.values()
         self._outcome = self._conclude(exitstatus)
-        if self._outcome is not Outcome.OK and self._lab:
+        if self._outcome is not Outcome.OK and self._lab and self._lab.whole:
             self._left = self._look(self._lab)
         if any(entry.promise for entry in entries):
             facts = {"depth": self._depth, **self._config.stash[metadata_key], "left": self._left}

@@ -353,7 +353,7 @@ def test_the_verdict_is_written_whatever_is_left(suite: pytest.Pytester, error: 
         from lab.plugin import judge
         pytest_plugins = ['lab.plugin']
         @pytest.fixture
-        def lab(facts): return Lab(facts, {{}})
+        def lab(facts): return Lab(facts, dict.fromkeys(facts.hosts))
         def violations(lab): raise {error}
         judge.violations = violations
         """
