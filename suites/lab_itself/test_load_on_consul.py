@@ -56,6 +56,7 @@ def test_a_request_that_hangs_at_the_end_is_no_outage_of_the_others(
         with KvLoad(lab, history, [lab.lb, lab.docker]):
             agent.signal("STOP")
             going_on = pool.submit(_go_on, agent)
+            lapse(STANDSTILL / 4, "a request of each kind to hang")
         going_on.result()
 
     for action in (WRITE, READ):
