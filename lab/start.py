@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lab.consul import Status
 from lab.unit import Unit
@@ -38,7 +38,13 @@ def seconds_until(question: Callable[[], object], begun: float, within: float, w
     return time.monotonic() - begun
 
 
-def await_death(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
+class Member(Protocol):
+    """Whoever gossip knows by a name: a host's agent, or a server that is no host of the lab's."""
+
+    name: str
+
+
+def await_death(nodes: Sequence[Member], watchers: Sequence[Node]) -> None:
     """Wait until each watcher's agent knows that the agents of all `nodes` are dead. Raises Unmet.
 
     A dead server is FAILED, and LEFT as soon as autopilot, which looks every 10 s (N7), has forced it out:
@@ -67,7 +73,7 @@ def await_departure(nodes: Sequence[Node], watchers: Sequence[Node]) -> None:
     _await_status(nodes, watchers, {Status.LEFT})
 
 
-def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[Status]) -> None:
+def _await_status(nodes: Sequence[Member], watchers: Sequence[Node], wanted: set[Status]) -> None:
     names, words = [node.name for node in nodes], sorted(status.name for status in wanted)
     wait_for(
         lambda: _statuses(nodes, watchers),
@@ -77,7 +83,7 @@ def _await_status(nodes: Sequence[Node], watchers: Sequence[Node], wanted: set[S
     )
 
 
-def _statuses(nodes: Sequence[Node], watchers: Sequence[Node]) -> set[Status | None]:
+def _statuses(nodes: Sequence[Member], watchers: Sequence[Node]) -> set[Status | None]:
     """Return what the watchers' agents have the agents of some nodes as; None for one they do not know."""
     names = [node.name for node in nodes]
     return {known.get(name) for known in (it.agent.members() for it in watchers) for name in names}

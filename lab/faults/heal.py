@@ -69,16 +69,15 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
         yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
-    limit = lab.topology.deadlines.recovery
-    if left := _ill(lab, limit):
-        for node in lab.agents:
-            Unit(node).stop()
-            start(node)
-        yield f"every agent restarted, one after another, as {left}"
-    if machines and left and (left := _ill(lab, limit)):
-        _found_anew(lab)
-        yield f"the servers' data is gone, and they founded a new cluster, as {left}"
-    left = _ill(lab, limit)
+    remedies = [(_restart_each, "every agent restarted, one after another")]
+    if machines:
+        remedies.append((_found_anew, "the servers' data is gone, and they founded a new cluster"))
+    left = _ill(lab)
+    for remedy, said in remedies:
+        if left:
+            remedy(lab)
+            yield f"{said}, as {left}"
+            left = _ill(lab)
     if left:
         raise LabError(left)
     _prune_again(lab)
@@ -129,6 +128,13 @@ def _prune_again(lab: Lab) -> None:
         requests.put(where, json=found | {"MinQuorum": 0}, timeout=within).raise_for_status()
 
 
+def _restart_each(lab: Lab) -> None:
+    """Restart every agent, each after the one before it answers."""
+    for node in lab.agents:
+        Unit(node).stop()
+        start(node)
+
+
 def _found_anew(lab: Lab) -> None:
     """Give the servers' data up, and found a cluster while the other agents are down.
 
@@ -145,8 +151,9 @@ def _found_anew(lab: Lab) -> None:
     start_all([*lab.servers, *(unit.node for unit in clients)])
 
 
-def _ill(lab: Lab, within: float) -> str:
-    """Return what still does not hold when the time is up, nothing if all does."""
+def _ill(lab: Lab) -> str:
+    """Return what still does not hold when the time of a recovery is up, nothing if all does."""
+    within = lab.topology.deadlines.recovery
     try:
         wait_for(lambda: violations(lab), until=lambda found: not found, within=within, what="a healthy lab")
     except (Unmet, CommandError) as error:

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.consul import Status
 from lab.faults import Faults, Kill, Wipe
 from lab.hosts import Lab, Node
 from lab.proof import Proof
 from lab.spare import Spare
-from lab.start import await_missed
+from lab.start import await_death, await_missed
 from lab.stored import Stored
 from lab.unit import Unit
 from lab.waiting import wait_for
@@ -93,12 +92,7 @@ def test_lost_servers_are_replaced_by_others(
             wait_until_forgotten(leader, number)
             proof.within("forgotten by the operator", time.monotonic() - begun, limits.election, "choice")
             # A fresh server that hears of a dead one as alive asks it for 63 s, and knows no other meanwhile.
-            wait_for(
-                lambda: {node.agent.members().get(spare.name) for node in lab.agents if node is not lost},
-                until=lambda known: known <= {Status.FAILED, Status.LEFT},
-                within=limits.members,
-                what=f"{spare.name} missed by all",
-            )
+            await_death([spare], [node for node in lab.agents if node is not lost])
 
             begun = time.monotonic()
             Unit(lost).start()

@@ -108,7 +108,6 @@ def test_no_connection_is_lost(
     It shows in three ways: by the client's accounts, by the listening socket, which stays the same one of the
     kernel (nothing in its queue is lost), and by the kernel's counters.
 
-
     The opens come in bursts without pause, because what a lossy reload loses is what waits in the accept
     queue: a smooth load is blind to it. The load balancer's kernel may reset connections that both sides have
     already closed (a late last acknowledgement, seen on the wire, with and without reloads when there is much

@@ -292,14 +292,6 @@ def test_a_failure_on_a_machine_that_runs_blames_no_standstill(suite: pytest.Pyt
     assert "stood still" not in result.stdout.str()
 
 
-INTERRUPTED = """
-def test_a(): "F1: It."
-def test_b(lab):
-    "F2: It."
-    raise KeyboardInterrupt
-"""
-
-
 TORN = """
 import pytest
 from lab.errors import LabError
@@ -332,6 +324,14 @@ def test_an_interrupted_run_has_its_verdict(
     said = verdict(suite)
     assert (result.ret, said["verdict"]) == (Outcome.UNKNOWN, "could not tell")
     assert [it["outcome"] for it in said["tests"]] == [outcome]
+
+
+INTERRUPTED = """
+def test_a(): "F1: It."
+def test_b(lab):
+    "F2: It."
+    raise KeyboardInterrupt
+"""
 
 
 def test_an_interrupted_test_proves_nothing(suite: pytest.Pytester) -> None:
