@@ -187,7 +187,7 @@ def test_without_instances_a_connection_fails_at_once(lab: Lab, fleet: Fleet, pr
 
 @pytest.mark.deepest
 @pytest.mark.parametrize(
-    "seconds", [10, pytest.param(310, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
+    "seconds", [10, pytest.param(305, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
 )
 def test_haproxy_serves_on_without_consul(
     lab: Lab, fleet: Fleet, faults: Faults, proof: Proof, seconds: int

@@ -219,7 +219,7 @@ def test_a_load_balancer_cut_off_serves_the_last_known(
         known = lab.haproxy.servers().keys()
         with faults.under(isolate(lab.lb, lab.servers)):
             fleet.launch()
-            lapse(limits.members, "HAProxy to learn of it, if it could")
+            lapse(limits.discovery + limits.loadbalancer, "HAProxy to learn of it, if it could")
             assert lab.haproxy.servers().keys() == known
             begun = time.monotonic()
         wait_for(
