@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.hosts import Lab, Node
 
 UNIT = "consul-spare"
+PREFIX = "spare-"
 DATA = "/var/lib/consul-spare"
 CONFIGURATION = "/run/consul-spare.json"
 BINARY = "/opt/consul-demo/artifacts/bin/consul"
@@ -39,7 +40,7 @@ class Spare:
         self._lab = lab
         self._node = lab.client
         self._changes = changes
-        self.name = f"spare-{uuid.uuid4().hex[:8]}"
+        self.name = f"{PREFIX}{uuid.uuid4().hex[:8]}"
         self.address = self._node.address
 
     def __enter__(self) -> Self:
@@ -97,25 +98,25 @@ class Spare:
 
 
 def forget(lab: Lab) -> None:
-    """Have every agent forget members that are no hosts of the lab: else they are listed for a day and more.
+    """Have every agent forget all spares that ever were: else they are listed for a day and more.
 
-    Raises Unmet when some agent still knows one after the deadline for dead members.
+    Other members that the lab does not know are somebody's own, and left alone. Raises Unmet when some agent
+    still knows one after the deadline for dead members.
     """
     wait_for(
-        lambda: _strangers(lab),
-        until=lambda strangers: not strangers,
+        lambda: _listed(lab),
+        until=lambda spares: not spares,
         within=lab.topology.deadlines.members,
-        what="no member but the lab's own",
+        what="no spare among the members",
     )
 
 
-def _strangers(lab: Lab) -> set[str]:
-    """Return the members that are no hosts of the lab; each agent that lists one is told to forget it.
+def _listed(lab: Lab) -> set[str]:
+    """Return the spares among the members; each agent that lists one is told to forget it.
 
     An agent that does not run, as a test's lost server, is passed over.
     """
-    hosts = {node.name for node in lab.agents}
-    known = [(node, name) for node in lab.agents for name in _members(node) if name not in hosts]
+    known = [(node, name) for node in lab.agents for name in _members(node) if name.startswith(PREFIX)]
     for node, name in known:
         node.agent.api.agent.force_leave(name, prune=True)
     return {name for _, name in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from math import inf
 
 from lab.checks import (
     faults_took_effect,
@@ -25,6 +26,7 @@ from lab.proof import Proof
 from lab.waiting import wait_for
 
 NO_LEADER = "No cluster leader"
+WRITES = 50
 
 
 def judge(proof: Proof, history: History) -> None:
@@ -95,16 +97,19 @@ def silence(lab: Lab, faults: Faults, silent: Node, proof: Proof) -> Iterator[No
 
     The servers left answer again when they have a leader (N2), and with raft_multiplier 1 tell nobody that
     there is none (N4). A client agent that used the silent server leaves it when gossip has it as failed
-    (N5): no connection is reset that would tell it earlier. The silent server is asked, too: what it answers
-    is judged with the rest.
+    (N5): no connection is reset that would tell it earlier. It hands on what that one tells it, so that N4 is
+    not promised there: its "no leader" is noted. The silent server is asked, too: what it answers is judged
+    with the rest.
     """
     left, clients = [server for server in lab.servers if server is not silent], [lab.lb, lab.docker]
     names, limits, history = [server.name for server in left], lab.topology.deadlines, faults.history
+    behind = [client.name for client in clients]
     with KvLoad(lab, history, [*left, *clients, silent]):
         yield
     hold_outages(proof, history, limits.election, "N2", names)
-    hold_outages(proof, history, limits.members, "N5", [client.name for client in clients])
+    hold_outages(proof, history, limits.members, "N5", behind)
     hold_leaderless(lab, proof, history, names)
+    proof.note(f'answers "{NO_LEADER}" through {", ".join(behind)}', leaderless_answers(history, behind))
 
 
 def leaderless_answers(history: History, through: Collection[str] = ()) -> int:
@@ -126,7 +131,7 @@ def hold_leaderless(lab: Lab, proof: Proof, history: History, through: Collectio
         ended = tally(history, action)
         proof.note(f"{action}s that failed or are unknown", sum(ended.values()) - ended.get(OK, 0))
     if lab.topology.consul.raft_multiplier == 1:
-        proof.within('answers "No cluster leader"', leaderless_answers(history, through), 0, "N4", "")
+        proof.within(f'answers "{NO_LEADER}"', leaderless_answers(history, through), 0, "N4", "")
 
 
 def last_claim(history: History, server: str, fault: Fault) -> float:
@@ -161,8 +166,30 @@ def took_office(history: History, fault: Fault) -> float:
     return (min(later) - fault.injected) / SECOND
 
 
-def acknowledged(history: History, after: int, before: int) -> int:
-    """Return how many writes began and were acknowledged in a time (nanoseconds)."""
+def await_answer(history: History, action: str, node: Node, since: int) -> None:
+    """Wait until an agent has answered a load's request that began after a moment (ns). Raises Unmet."""
+    wait_for(
+        lambda: any(
+            it.action == action and it.target == node.name and it.result is OK and it.start > since
+            for it in history.operations()
+        ),
+        within=node.limits.operation,
+        what=f"an answer of {node.name} to a {action}",
+    )
+
+
+def await_writes(lab: Lab, history: History) -> None:
+    """Wait until WRITES more writes of a load are acknowledged. Raises Unmet."""
+    before = acknowledged(history)
+    wait_for(
+        lambda: acknowledged(history) >= before + WRITES,
+        within=lab.topology.deadlines.operation,
+        what=f"{WRITES} writes",
+    )
+
+
+def acknowledged(history: History, after: float = -inf, before: float = inf) -> int:
+    """Return how many writes began and were acknowledged in a time (nanoseconds), or ever."""
     return sum(
         it.action == WRITE and it.result is OK and after < it.start and it.end < before
         for it in history.operations()

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from lab.errors import LabError
+from lab.gossip import exchange
 from lab.history import Stage
 from lab.invariants import unrecovered
 from lab.waiting import Unmet, wait_for
@@ -128,6 +129,7 @@ class Faults:
             self.history.mark(number, Stage.HEALED)
         self.await_recovery(str(fault))
         self.history.mark(number, Stage.RECOVERED)
+        exchange(self._lab)  # or what this fault made suspect falls under the next one
 
     @contextlib.contextmanager
     def on(self, disk: FullDisk) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,15 +14,16 @@ from lab.faults.cycle import on_each
 from lab.faults.disk import FILLER, restoration
 from lab.faults.host import await_login, dark
 from lab.faults.network import TABLES
+from lab.gossip import exchange
 from lab.hosts import CONSUL_ROLES
 from lab.invariants import violations
 from lab.peers import FILE as PEERS
 from lab.recovery import LAST_SEEN
 from lab.spare import UNDO as NO_SPARE
 from lab.spare import forget
-from lab.start import start, start_all
+from lab.start import start_all
 from lab.unit import Unit
-from lab.waiting import Unmet, wait_for
+from lab.waiting import AWAY, Unmet, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +53,8 @@ HIDDEN = ("peers.info", "wal", "snapshots")  # of raft/: moved to raft.NAME besi
 def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     """Bring a lab into its good state and yield, in words, each thing that was done.
 
-    What the suites left running of echo services goes as well. If the agents do not find together each is
-    restarted: what one of them has wrongly kept of another ("leaving", for one that is back) goes with that.
+    What the suites left running of echo services goes as well. If the agents do not find together each joins
+    every other one: what one of them has wrongly kept of another ("leaving", for one that is back) ends so.
     If they still do not, the servers' data is given up and they found a new cluster: only a lab of our own,
     whose `machines` are given, is treated so, and only its hosts can be booted. Raises LabError with what
     still does not hold at the end.
@@ -69,7 +71,7 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
         yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
     yield "every host: rules removed, processes go on, units started, echo services removed"
-    remedies = [(_restart_each, "every agent restarted, one after another")]
+    remedies = [(_exchange, "every agent joined to every other one anew")]
     if machines:
         remedies.append((_found_anew, "the servers' data is gone, and they founded a new cluster"))
     left = _ill(lab)
@@ -128,11 +130,10 @@ def _prune_again(lab: Lab) -> None:
         requests.put(where, json=found | {"MinQuorum": 0}, timeout=within).raise_for_status()
 
 
-def _restart_each(lab: Lab) -> None:
-    """Restart every agent, each after the one before it answers."""
-    for node in lab.agents:
-        Unit(node).stop()
-        start(node)
+def _exchange(lab: Lab) -> None:
+    """Let the agents exchange what they know of each other, as far as they answer."""
+    with contextlib.suppress(*AWAY):
+        exchange(lab)
 
 
 def _found_anew(lab: Lab) -> None:

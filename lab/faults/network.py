@@ -13,12 +13,13 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab.errors import NotRunError
+from lab.errors import LabError, NotRunError
 from lab.faults.cycle import Fault, on_each
 from lab.hosts import Node
 
 TABLES = "consul_demo_fault"  # begins the names of all tables: one a fault, so that none undoes another
 NOBODY = 9  # the port of RFC 863, at which nothing listens
+NO_NETEM = "qdisc kind is unknown"  # so says tc
 PROBES = 40  # of a rule that drops one packet in five, all but 0.8 ** 40 of such rows see one dropped
 
 
@@ -159,14 +160,14 @@ class Delay(Fault):
         self._device = self._DEVICE.format(gateway=gateway)
 
     def inject(self) -> None:
-        """Delay. Raises NotRunError where the kernel has no netem."""
+        """Delay. Raises NotRunError where the kernel has no netem, LabError for what else goes wrong."""
         command = f"tc qdisc add dev {self._device} root netem delay {self._milliseconds}ms"
         for node in self.nodes:
             said = node.shell.run(f"sudo sh -c {shlex.quote(f'modprobe sch_netem 2>/dev/null; {command}')}")
+            if said.rc and NO_NETEM in said.stderr:
+                raise NotRunError(f"latency: the kernel of {node.name} has no sch_netem")
             if said.rc:
-                raise NotRunError(
-                    f"latency: the kernel of {node.name} has no sch_netem: {said.stderr.strip()}"
-                )
+                raise LabError(f"latency on {node.name}: {said.stderr.strip()}")
 
     def seen(self) -> bool:
         """Return whether an echo takes so long."""

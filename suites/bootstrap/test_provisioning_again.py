@@ -8,7 +8,7 @@ AGAIN = "set -a; . /etc/consul-demo.env; exec /opt/consul-demo/provision/role.sh
 
 
 def test_provisioning_again_leaves_the_cluster_alone(lab: Lab, proof: Proof) -> None:
-    """B7: Provisioned a second time, the servers change nothing: same processes, same leader, same peers."""
+    """B7: Provisioned a second time, the servers change nothing: same processes, leader and peers."""
     before = state(lab)
 
     for server in lab.servers:
@@ -26,4 +26,5 @@ def state(lab: Lab) -> dict[str, list[object]]:
         "leader": [lab.leader().name],
         "terms": [server.agent.raft()["term"] for server in lab.servers],
         "peers": [server.agent.raft()["latest_configuration"] for server in lab.servers],
+        "their index": [server.agent.raft()["latest_configuration_index"] for server in lab.servers],
     }

@@ -117,6 +117,10 @@ def test_a_service_that_ends_is_gone_everywhere(lab: Lab, fleet: Fleet, proof: P
     first, _second = fleet.serve(2)
     place = next(it.place for it in running(lab) if f":{first}:" in it.id)
     limits, watching = lab.topology.deadlines, watches(lab, place)
+    for node in (lab.lb, lab.servers[0]):
+        (answer,) = by_udp(node, lab.topology.ports.consul_dns, lab.topology.services.echo, 1)
+        kept = max(records.ttl for records in answer.answer + answer.additional)
+        proof.within(f"{node.name}: an answer may be kept", kept, 0, "N11")
     with contextlib.ExitStack() as stack:
         for watch in watching.values():
             stack.enter_context(watch)

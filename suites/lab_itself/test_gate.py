@@ -39,6 +39,14 @@ from lab.waiting import wait_for
 def test_it(lab):
     wait_for(lambda: lab.client.run("sleep", "60", deadline=1), within=2, what="an answer")
 """
+NO_BANNER = """
+from lab.faults import Freeze
+from lab.waiting import wait_for
+def test_it(lab, faults, power):
+    with faults.under(Freeze(power, lab.client)):
+        lab.client.hang_up()
+        wait_for(lambda: lab.client.run("true"), within=2, what="an answer")
+"""
 INTERRUPTED = """
 import os, signal, time
 from lab.faults import Cut, isolate
@@ -134,7 +142,11 @@ def test_control_who_leaves_the_lab_ill_breaks_a_promise(lab: Lab, run: Run, pow
     assert "test_last" not in ended.stdout
 
 
-@pytest.mark.parametrize("body", [HTML, HANGS], ids=["an API that answers HTML", "SSH that hangs"])
+@pytest.mark.parametrize(
+    "body",
+    [HTML, HANGS, NO_BANNER],
+    ids=["an API that answers HTML", "a command that hangs", "SSH that hangs"],
+)
 def test_what_lets_nobody_ask_is_no_verdict(run: Run, body: str) -> None:
     """Waited for to the end, it is no broken promise: could not tell."""
     ended = run(body)

@@ -17,8 +17,6 @@ from lab.proof import Proof
 from lab.topology import ROOT
 from lab.waiting import wait_for
 
-BETWEEN = 50  # writes
-
 
 @pytest.fixture
 def all_vote(lab: Lab, proof: Proof) -> Callable[[str, float], None]:
@@ -63,16 +61,6 @@ def follower(lab: Lab) -> Node:
     """Return a server that does not lead."""
     leader = lab.leader()
     return next(server for server in lab.servers if server is not leader)
-
-
-def await_writes(lab: Lab, history: History) -> None:
-    """Wait until BETWEEN more writes are acknowledged."""
-    before = len(acknowledged(history))
-    wait_for(
-        lambda: len(acknowledged(history)) >= before + BETWEEN,
-        within=lab.topology.deadlines.operation,
-        what=f"{BETWEEN} writes",
-    )
 
 
 def acknowledged(history: History) -> dict[str, tuple[str | None, int]]:

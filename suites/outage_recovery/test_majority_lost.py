@@ -15,14 +15,16 @@ from lab.history import SECOND
 from lab.hosts import Lab
 from lab.ledger import Ledger, read
 from lab.machines import Machines
+from lab.peers import FILE
 from lab.proof import Proof
-from lab.recovery import FOUND, LEADS
+from lab.recovery import DELETED, FOUND, LEADS
 from lab.start import await_missed
 from lab.stored import Stored
+from lab.trial import WRITES, await_writes
 from lab.unit import Unit
 from lab.waiting import wait_for
 
-from .conftest import BETWEEN, Recover, acknowledged, await_writes, follower
+from .conftest import Recover, acknowledged, follower
 
 STARTED = "Started consul.service"
 
@@ -58,9 +60,13 @@ def test_the_last_server_carries_on_with_all_it_had(  # noqa: PLR0913, PLR0917 -
             assert survivor.agent.leader() == ""
             asked, pid = recover([survivor], "--dry-run"), Unit(survivor).pid()
             assert (asked.returncode, "nothing was changed" in asked.stdout) == (0, True), asked.stderr
+            since = Unit(survivor).now()
             recovered = recover([survivor])
             assert recovered.returncode == 0, recovered.stderr
             assert Unit(survivor).pid() != pid
+            logged = Unit(survivor).journal(since)
+            assert [line for line in (FOUND, DELETED, LEADS) if line not in logged] == []
+            assert not Unit(survivor).files(FILE)
             took = re.search(r"leads, ([\d.]+) s after the restart", recovered.stdout)
             assert took, recovered.stdout
             proof.within("leader after the restart", float(took[1]), limits.election, "N2")
@@ -79,7 +85,7 @@ def test_the_last_server_carries_on_with_all_it_had(  # noqa: PLR0913, PLR0917 -
     proof.note("acknowledged before", len(before))
     proof.note("of these on the survivor", len(reached))
     proof.note("writes away", max(gap.length for gap in gaps(history.operations())) / SECOND, "s")
-    assert len(reached) >= BETWEEN
+    assert len(reached) >= WRITES
     assert not reached.items() - found.items()
     assert len(after) > len(before)
     later = {key: value for key, (value, _) in after.items() if key not in before}

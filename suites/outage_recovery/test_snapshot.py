@@ -11,9 +11,10 @@ from lab.ledger import Ledger, read
 from lab.proof import Proof
 from lab.snapshot import Snapshot
 from lab.spare import Spare
+from lab.trial import await_writes
 from lab.waiting import wait_for
 
-from .conftest import acknowledged, await_writes
+from .conftest import acknowledged
 
 SNAPSHOTS = 3
 

@@ -77,6 +77,7 @@ def test_the_agent_restarted(containers: Containers, lab: Lab) -> None:
     containers.prove("the agent is started", stays, fresh, within=within, source="R5: one resync")
 
 
+@pytest.mark.destructive
 @pytest.mark.original_fails("#81, #334")
 def test_the_agent_s_services_wiped(containers: Containers, lab: Lab) -> None:
     """The agent loses what it knew of services: all are registered again."""

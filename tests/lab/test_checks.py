@@ -49,6 +49,22 @@ def test_two_leaders_of_one_term_are_found() -> None:
     assert verdict.evidence.startswith("term 2 had 2 leaders: leader of 'leader' at index 2 on server1")
 
 
+@given(st.lists(st.sampled_from(["server1", "server2", "server3"]), min_size=1), st.data())
+def test_a_second_leader_of_any_term_is_found(leaders: list[str], data: st.DataObject) -> None:
+    """Whoever led in whatever terms, each asked often and in any order: only one planted beside is wrong."""
+    claims = [claim(2 * term, name, term) for term, name in enumerate(leaders, start=1)]
+    again = data.draw(st.lists(st.sampled_from(claims)))
+    answers = data.draw(st.permutations([*claims, *again]))
+    moved = [replace(it, start=2 * at, end=2 * at + 1) for at, it in enumerate(answers)]
+    assert one_leader_per_term(history_of(moved)).outcome is Outcome.OK
+
+    rival = replace(data.draw(st.sampled_from(moved)), start=2 * len(moved), end=2 * len(moved) + 1)
+    rival = replace(rival, target=f"{rival.target}'s rival")
+    verdict = one_leader_per_term(history_of([*moved, rival]))
+    assert verdict.outcome is Outcome.BROKEN
+    assert verdict.evidence.startswith(f"term {rival.index} had 2 leaders")
+
+
 @pytest.mark.parametrize(
     "operations",
     [
@@ -76,6 +92,23 @@ def test_a_ghost_is_found() -> None:
     verdict = equal_sets({"catalog": {"a", "ghost"}, "docker ps": {"a"}, "haproxy": {"a"}})
     assert verdict.outcome is Outcome.BROKEN
     assert verdict.evidence == "docker ps lacks ghost; haproxy lacks ghost"
+
+
+@given(
+    st.sets(st.text("abc", min_size=1), min_size=1),
+    st.lists(st.sampled_from("abcdef"), min_size=2, max_size=6, unique=True),
+    st.data(),
+)
+def test_whatever_one_list_lacks_is_found(entries: set[str], names: list[str], data: st.DataObject) -> None:
+    """Equal lists are equal whatever is in them; one entry taken out of one is named, and nothing else."""
+    lists = {name: set(entries) for name in names}
+    assert equal_sets(lists).outcome is Outcome.OK
+
+    name, entry = data.draw(st.sampled_from(names)), data.draw(st.sampled_from(sorted(entries)))
+    lists[name].remove(entry)
+    verdict = equal_sets(lists)
+    assert verdict.outcome is Outcome.BROKEN
+    assert verdict.evidence == f"{name} lacks {entry}"
 
 
 @pytest.mark.parametrize(
