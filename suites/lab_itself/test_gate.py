@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.full, pytest.mark.destructive]
 Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 # The inner gate waits less long for what these tests know will not come.
-IMPATIENT = "deadlines: {recovery: 5, connect: 3}"
+IMPATIENT = "deadlines: {recovery: 5, connect: 1.5}"
 SHARED = "from suites.conftest import faults, fleet, undisturbed, power"
 DIES = """
 def test_it(lab, power):

@@ -8,7 +8,7 @@ import pytest
 from lab.faults import Faults, Kill
 from lab.hosts import Lab, Node
 from lab.proof import Proof
-from lab.start import seconds_until, start
+from lab.start import await_death, seconds_until, start
 from lab.stored import Stored
 from lab.waiting import hold, wait_for
 
@@ -76,14 +76,16 @@ def test_min_quorum_keeps_the_dead_server_a_peer(
 ) -> None:
     """M4: With a min_quorum of three the dead server is not pruned: its return ends the next outage.
 
-    The loss of the leader is an outage all the same.
+    It stays a peer for as long as autopilot's rounds take. The loss of the leader is an outage all the same.
     """
     limits = lab.topology.deadlines
     first, second, last = one_by_one(lab)
     autopilot(min_quorum=len(lab.servers))
 
     with faults.under(Kill(first)):
-        hold(lambda: listed(second, first), during=limits.prune, what="the dead server stays a peer")
+        await_death([first], [second, last])
+        rounds = limits.prune - limits.members
+        hold(lambda: listed(second, first), during=rounds, what="the dead server stays a peer")
         with faults.under(Kill(second)):
             without_leader([last], limits.outage)
             begun = start(first)
