@@ -101,13 +101,18 @@ def outgrow(node: Node, times: int = 1) -> None:
         node.agent.api.kv.delete(OUTGROWN)
 
 
+def leaders(servers: Sequence[Node]) -> set[str]:
+    """Return the leaders' addresses that these name; an empty one means that there is none."""
+    return {server.agent.leader() for server in servers}
+
+
 def agreed(lab: Lab) -> bool:
     """Return whether every server names the same leader and lists the same voters: all servers.
 
     Each is asked for its own list.
     """
-    leaders = {server.agent.leader() for server in lab.servers}
-    if len(leaders) != 1 or "" in leaders:
+    named = leaders(lab.servers)
+    if len(named) != 1 or "" in named:
         return False
     lists = {tuple(server.agent.peers(own=True)) for server in lab.servers}
     voters = {tuple(peer.node for peer in peers if peer.voter) for peers in lists}

@@ -11,7 +11,7 @@ from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import running, unrecovered
 from lab.proof import Proof
-from lab.start import agreed, outgrow, seconds_until, start, start_all
+from lab.start import agreed, leaders, outgrow, seconds_until, start, start_all
 from lab.stored import Stored
 from lab.waiting import hold
 
@@ -102,11 +102,6 @@ def test_two_of_three_wait_for_the_third(lab: Lab, faults: Faults, proof: Proof)
             lambda: served(lab), begun, limits.anti_entropy, "services registered and served"
         )
         proof.within("services registered and served", took, limits.anti_entropy, "N9")
-
-
-def leaders(servers: list[Node]) -> set[str]:
-    """Return the leaders' addresses that these name; an empty one means that there is none."""
-    return {server.agent.leader() for server in servers}
 
 
 def all_listed(lab: Lab) -> bool:

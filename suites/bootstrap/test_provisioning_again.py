@@ -21,10 +21,11 @@ def test_provisioning_again_leaves_the_cluster_alone(lab: Lab, proof: Proof) -> 
 
 def state(lab: Lab) -> dict[str, list[object]]:
     """Return what a restart, an election or a change of the peers would change."""
+    rafts = [server.agent.raft() for server in lab.servers]
     return {
         "processes": [Unit(server).pid() for server in lab.servers],
         "leader": [lab.leader().name],
-        "terms": [server.agent.raft()["term"] for server in lab.servers],
-        "peers": [server.agent.raft()["latest_configuration"] for server in lab.servers],
-        "their index": [server.agent.raft()["latest_configuration_index"] for server in lab.servers],
+        "terms": [raft["term"] for raft in rafts],
+        "peers": [raft["latest_configuration"] for raft in rafts],
+        "their index": [raft["latest_configuration_index"] for raft in rafts],
     }

@@ -8,7 +8,7 @@ import pytest
 from lab.faults import Faults, Kill
 from lab.hosts import Lab, Node
 from lab.proof import Proof
-from lab.start import await_death, seconds_until, start
+from lab.start import await_death, leaders, seconds_until, start
 from lab.stored import Stored
 from lab.waiting import hold, wait_for
 
@@ -30,11 +30,6 @@ def without_leader(servers: list[Node], during: float) -> None:
         during=during,
         what=f"no leader of {' and '.join(server.name for server in servers)}",
     )
-
-
-def leaders(servers: list[Node]) -> set[str]:
-    """Return the leaders' addresses that these name; an empty one means that there is none."""
-    return {server.agent.leader() for server in servers}
 
 
 def listed(asked: Node, server: Node) -> bool:
