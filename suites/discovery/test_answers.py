@@ -17,11 +17,12 @@ from lab.consul import instances_of
 from lab.faults import Faults, Terminate
 from lab.faults.heal import ONLY_PASSING
 from lab.fleet import Fleet
+from lab.gossip import exchange
 from lab.history import History
 from lab.hosts import Lab, Node
 from lab.kv import KvLoad
 from lab.proof import Proof
-from lab.start import await_death
+from lab.start import await_death, start_all
 from lab.unit import Unit
 from lab.waiting import lapse, wait_for
 
@@ -87,6 +88,8 @@ def test_without_any_server_there_is_an_error_in_time(
         # A client agent whose servers it still believes alive may ask one of these, which refuses at once.
         await_death(lab.servers[1:], [lab.lb])
         refuse(lab, [lab.lb], proof, NO_LEADER)
+        start_all(lab.servers[1:])
+        exchange(lab)  # how all come back by themselves is B4's
 
 
 def refuse(lab: Lab, nodes: list[Node], proof: Proof, why: str) -> None:
