@@ -48,9 +48,13 @@ class Fault(ABC):
     def heal(self) -> None:
         """Undo it."""
 
+    @abstractmethod
+    def healed(self) -> bool:
+        """Return whether nothing of it is left; whether the cluster has recovered is another question."""
+
     def __str__(self) -> str:
         """Return its name and hosts."""
-        return f"{self.name} of {', '.join(node.name for node in self.nodes) or 'nobody'}"
+        return f"{self.name} of {', '.join(node.name for node in self.nodes)}"
 
 
 class NoOp(Fault):
@@ -67,6 +71,10 @@ class NoOp(Fault):
 
     def heal(self) -> None:
         """Do nothing."""
+
+    def healed(self) -> bool:
+        """Return that nothing is left."""
+        return True
 
 
 def on_each(things: Iterable[Thing], undo: Callable[[Thing], object]) -> None:
@@ -99,6 +107,10 @@ class Together(Fault):
         """Undo all of them, the last one first."""
         on_each(self._faults, lambda fault: fault.heal())
 
+    def healed(self) -> bool:
+        """Return whether nothing is left of any."""
+        return all(fault.healed() for fault in self._faults)
+
 
 class Faults:
     """Injects faults into a lab and writes down in its history what came of each."""
@@ -113,19 +125,23 @@ class Faults:
     def under(self, fault: Fault) -> Iterator[None]:
         """Let the body of a `with` run under a fault that was seen; heal it, however the body ends.
 
-        Raises LabError when the fault is not seen within the deadline: then nothing was tested. Raises Unmet
-        when the cluster does not recover within the deadline although the fault is healed.
+        Raises LabError when the fault strikes no host, or is not seen within the deadline: then nothing was
+        tested; and when it is still there after it was healed. Raises Unmet when the cluster does not recover
+        within the deadline although it is gone.
         """
+        if not fault.nodes:
+            raise LabError(f"{fault.name}: strikes no host")
         number = self.history.inject(fault.name, [node.name for node in fault.nodes], restarts=fault.restarts)
         try:
             fault.inject()
             self.history.mark(number, Stage.STRUCK)
-            self._await(fault)
+            self._await(fault.seen, f"{fault} seen", f"{fault} took no effect")
             self.history.mark(number, Stage.SEEN)
             yield
             self.history.mark(number, Stage.HEALING)
         finally:
             self._finally(fault.heal)
+            self._await(fault.healed, f"{fault} gone", f"{fault} could not be healed")
             self.history.mark(number, Stage.HEALED)
         self.await_recovery(str(fault))
         self.history.mark(number, Stage.RECOVERED)
@@ -159,8 +175,8 @@ class Faults:
             undo()
             raise
 
-    def _await(self, fault: Fault) -> None:
+    def _await(self, stage: Callable[[], bool], what: str, otherwise: str) -> None:
         try:
-            wait_for(fault.seen, within=self.limits.fault, what=f"{fault} seen")
+            wait_for(stage, within=self.limits.fault, what=what)
         except Unmet as unmet:
-            raise LabError(f"{fault} took no effect: {unmet}") from unmet
+            raise LabError(f"{otherwise}: {unmet}") from unmet

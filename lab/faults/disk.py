@@ -60,6 +60,10 @@ class FullDisk(Fault):
         """Make room, and start the agent if it ended for want of it."""
         self._root(f"rm -f {self._data}/{FILLER} {self._data}/{FILLER}.probe; systemctl start consul")
 
+    def healed(self) -> bool:
+        """Return whether what filled it is gone, and the agent runs."""
+        return not self.unit.files(FILLER) and bool(self.unit.pid())
+
     @property
     def node(self) -> Node:
         """The server's host."""

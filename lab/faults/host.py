@@ -28,6 +28,10 @@ class _Host(Fault):
         """Return whether none of the hosts greets at its SSH port."""
         return len(dark(self.nodes)) == len(self.nodes)
 
+    def healed(self) -> bool:
+        """Return whether all of them greet."""
+        return not dark(self.nodes)
+
 
 class PowerCut(_Host):
     """The power of hosts is cut: no process is told, and no peer. They boot when it is healed.

@@ -75,6 +75,10 @@ class _Rules(Fault):
         """Remove the rules."""
         on_each(self.nodes, self._remove)
 
+    def healed(self) -> bool:
+        """Return whether no host has the rules any more."""
+        return not any(self._table in node.run("sudo", "nft", "list", "tables") for node in self.nodes)
+
     def _remove(self, node: Node) -> None:
         node.run("sudo", "sh", "-c", f"nft delete table inet {self._table} 2>/dev/null || true")
 
@@ -178,3 +182,7 @@ class Delay(Fault):
         """Remove the delay."""
         remove = f"tc qdisc del dev {self._device} root netem 2>/dev/null || true"
         on_each(self.nodes, lambda node: node.run("sudo", "sh", "-c", remove))
+
+    def healed(self) -> bool:
+        """Return whether no host delays anything."""
+        return not any("netem" in node.run("tc", "qdisc", "show") for node in self.nodes)

@@ -26,6 +26,10 @@ class _Process(Fault):
         """Start the agents."""
         self.strike(Unit.start)
 
+    def healed(self) -> bool:
+        """Return whether all of them run."""
+        return all(unit.pid() for unit in self.units)
+
     def strike(self, blow: Callable[[Unit], None]) -> None:
         """Do the same to all agents at once."""
         with ThreadPoolExecutor(len(self.units)) as pool:
@@ -93,3 +97,7 @@ class Pause(Fault):
     def heal(self) -> None:
         """Let them go on."""
         on_each(self.nodes, lambda node: Unit(node).signal("CONT"))
+
+    def healed(self) -> bool:
+        """Return whether none of them stands still."""
+        return not any(unit.frozen() for unit in self.units)

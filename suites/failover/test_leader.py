@@ -131,6 +131,10 @@ class Transfer(Fault):
     def heal(self) -> None:
         """Do nothing."""
 
+    def healed(self) -> bool:
+        """Return that nothing is left of it."""
+        return True
+
 
 def test_leadership_is_handed_over(lab: Lab, faults: Faults, proof: Proof) -> None:
     """F4: Ten transfers of leadership: each time another server leads, and writes hardly wait."""
@@ -236,7 +240,7 @@ def test_control_without_a_fault_nothing_happens(lab: Lab, faults: Faults, proof
     """K3: Under the fault that does nothing no request fails, no leader changes, nothing waits."""
     with KvLoad(lab, faults.history, [lab.lb, lab.docker]):
         for _ in range(rounds):
-            with faults.under(NoOp()):
+            with faults.under(NoOp(*lab.servers)):
                 lapse(1, "nothing to happen")
 
     bad = [it for it in faults.history.operations() if it.result != "ok"]

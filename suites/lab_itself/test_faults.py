@@ -22,6 +22,7 @@ from lab.faults import (
     PowerCut,
     Reboot,
     Terminate,
+    Together,
     apart,
     between,
     bridge,
@@ -121,6 +122,29 @@ def test_control_a_fault_without_effect_is_no_test(
 
     with pytest.raises(LabError, match="took no effect"), faults.under(blank):
         pytest.fail("the body must not be run")
+
+
+def test_control_a_fault_that_stays_is_told(
+    lab: Lab, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that is still there after it was healed spoils what comes next: nobody could tell."""
+    faults.limits = dataclasses.replace(faults.limits, fault=1)
+    stays = PortCut(between(lab.servers[:1], lab.servers[1:]), lab.topology.ports.consul_serf, "udp")
+    with monkeypatch.context() as patched:
+        patched.setattr(stays, "heal", print)
+        try:
+            with pytest.raises(LabError, match="could not be healed"), faults.under(stays):
+                pass
+        finally:
+            patched.undo()
+            stays.heal()
+
+
+def test_control_a_fault_of_nobody_is_no_test(lab: Lab, faults: Faults) -> None:
+    """A fault that strikes no host would be seen at once: it is refused."""
+    for nobody in (Pause(), isolate(lab.servers[0], []), Together()):
+        with pytest.raises(LabError, match="strikes no host"), faults.under(nobody):
+            pytest.fail("the body must not be run")
 
 
 @pytest.mark.full
