@@ -8,8 +8,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from lab.consul import Agent
+from lab.errors import NotRunError
 from lab.unit import Unit
-from lab.waiting import wait_for
+from lab.waiting import AWAY, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +45,15 @@ class Spare:
         self.address = self._node.address
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it answers; if that fails nothing of it stays."""
+        """Start it, and wait until it answers; if that fails nothing of it stays.
+
+        Raises NotRunError where the host has an agent already, which would answer, and leave, in its place.
+        """
+        self._root(UNDO)
+        if self._answers():
+            raise NotRunError(
+                f"{self._node.name} has an agent of its own: a further server needs a host without"
+            )
         try:
             self.start()
         except BaseException:
@@ -70,7 +79,12 @@ class Spare:
             f" --property=LimitNOFILE=65536 {BINARY} agent -config-file={CONFIGURATION}"
         )
         within = self._lab.topology.deadlines.fault
-        wait_for(self.agent.members, within=within, what=f"the answer of {self.name}")
+        wait_for(
+            lambda: self.agent.api.agent.self()["Config"]["NodeName"],
+            until=lambda name: name == self.name,
+            within=within,
+            what=f"the answer of {self.name}",
+        )
 
     def stop(self) -> None:
         """End it at once; it keeps its data."""
@@ -92,6 +106,13 @@ class Spare:
     def journal(self) -> str:
         """Return what it logged."""
         return self._node.run("sudo", "journalctl", "--no-pager", f"--unit={UNIT}")
+
+    def _answers(self) -> bool:
+        """Return whether an agent answers at the host."""
+        try:
+            return bool(self.agent.members())
+        except AWAY:
+            return False
 
     def _root(self, script: str) -> None:
         self._node.run("sudo", "sh", "-c", script)
