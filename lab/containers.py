@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from lab.consul import Instance
 
+LABEL = "consul-demo.test"  # of every container that a test starts by itself, and the tag of such services
+
 
 @dataclass(frozen=True)
 class Container:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from lab.containers import LABEL
 from lab.errors import CommandError, LabError
 from lab.faults.cycle import on_each
 from lab.faults.disk import FILLER, restoration
@@ -38,26 +39,33 @@ EVERYWHERE = (
     " | xargs -r -I@ tc qdisc del dev @ root;"
     f"{NO_SPARE}; true"
 )
-ENGINE = "systemctl start docker; docker ps --quiet --filter status=paused | xargs -r docker unpause"
+# The stack's own containers, whose names are fixed, go on.
+ENGINE = (
+    "systemctl start docker; for name in registrator haproxy; do"
+    " docker ps --quiet --filter status=paused --filter name=^$name\\$ | xargs -r docker unpause;"
+    " docker ps --all --quiet --filter name=^$name\\$ | xargs -r docker start; done"
+)
 LEFTOVERS = (
-    "docker ps --all --quiet --filter name=^{echo}\\\\. --filter name=^t- | xargs -r docker rm --force"
+    f"for of in name=^{{echo}}[.] label={LABEL}; do"
+    " docker ps --all --quiet --filter $of | xargs -r docker rm --force; done"
 )
 CLIENT = "systemctl start monitor"
 # What suites change beside faults, so that a run that was killed leaves it behind.
 TEMPLATE = "/etc/lb/servers.ctmpl"
 UNSPOIL = f"test ! -e {TEMPLATE}.good || mv {TEMPLATE}.good {TEMPLATE}"
 ONLY_PASSING = "/etc/consul.d/only-passing.json"
+KEYS = "consul-demo/"  # of Consul's KV store: all that the suites write is below
 HIDDEN = ("peers.info", "wal", "snapshots")  # of raft/: moved to raft.NAME beside it
 
 
 def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
     """Bring a lab into its good state and yield, in words, each thing that was done.
 
-    What the suites left running of echo services goes as well. If the agents do not find together each joins
-    every other one: what one of them has wrongly kept of another ("leaving", for one that is back) ends so.
-    If they still do not, the servers' data is given up and they found a new cluster: only a lab of our own,
-    whose `machines` are given, is treated so, and only its hosts can be booted. Raises LabError with what
-    still does not hold at the end.
+    Echo services go as well, whoever launched them, and what the suites have left in Consul. If the agents do
+    not find together each joins every other one: what one of them has wrongly kept of another ("leaving", for
+    one that is back) ends so. If they still do not, the servers' data is given up and they found a new
+    cluster: only a lab of our own, whose `machines` are given, is treated so, only its hosts can be booted,
+    and only its autopilot is set back. Raises LabError with what still does not hold at the end.
     """
     if machines:
         off = dark(lab.nodes.values())
@@ -70,6 +78,7 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
             raise LabError(str(unmet)) from unmet
         yield from (f"{name}: booted" for name in names)
     on_each(lab.nodes.values(), partial(_undo, lab))
+    on_each(lab.agents, _deregister)
     yield "every host: rules removed, processes go on, units started, echo services removed"
     remedies = [(_exchange, "every agent joined to every other one anew")]
     if machines:
@@ -82,7 +91,9 @@ def heal(lab: Lab, machines: Machines | None) -> Iterator[str]:
             left = _ill(lab)
     if left:
         raise LabError(left)
-    _prune_again(lab)
+    lab.leader().agent.api.kv.delete(KEYS, recurse=True)
+    if machines:
+        _prune_again(lab)
     try:
         forget(lab)
     except Unmet as unmet:
@@ -119,6 +130,16 @@ def _agent(data: str) -> str:
         f"if test -e {ONLY_PASSING}; then rm {ONLY_PASSING}; systemctl stop consul; fi;"
         f"systemctl reset-failed consul 2>/dev/null; systemctl start consul"
     )
+
+
+def _deregister(node: Node) -> None:
+    """Take from an agent, as soon as it answers, what a test registered; if it never does, the lab is ill."""
+    api, within = node.agent.api.agent, node.limits.fault
+    with contextlib.suppress(Unmet, *AWAY):
+        wait_for(api.self, within=within, what=f"an answer of {node.name}")
+        for key, service in api.services().items():
+            if LABEL in (service["Tags"] or ()):
+                api.service.deregister(key)
 
 
 def _prune_again(lab: Lab) -> None:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from lab.consul import instances_of
+from lab.containers import LABEL
 from lab.faults import Faults, Terminate
 from lab.faults.heal import ONLY_PASSING
 from lab.fleet import Fleet
@@ -117,7 +118,7 @@ def ill(lab: Lab) -> Iterator[dict[str, int]]:
     try:
         for condition, port in ports.items():
             check = {"ttl": "600s", "status": condition}
-            words = {"address": lab.docker.address, "port": port, "check": check}
+            words = {"address": lab.docker.address, "port": port, "check": check, "tags": [LABEL]}
             services.register(ILL, service_id=f"{ILL}-{condition}", **words)
         yield ports
     finally:
@@ -170,14 +171,16 @@ def permanent(lab: Lab) -> Iterator[str]:
     (hashicorp/consul#4810)
     """
     services = lab.docker.agent.api.agent.service
-    services.register(ILL, service_id=f"{ILL}-stays", port=2)
-    wait_for(
-        lambda: all(node.agent.instances(ILL, passing=False) for node in lab.agents),
-        within=lab.topology.deadlines.register,
-        what=f"{ILL} known to all agents",
-    )
-    yield ILL
-    services.deregister(f"{ILL}-stays")
+    services.register(ILL, service_id=f"{ILL}-stays", port=2, tags=[LABEL])
+    try:
+        wait_for(
+            lambda: all(node.agent.instances(ILL, passing=False) for node in lab.agents),
+            within=lab.topology.deadlines.register,
+            what=f"{ILL} known to all agents",
+        )
+        yield ILL
+    finally:
+        services.deregister(f"{ILL}-stays")
 
 
 def blocked(node: Node, service: str, index: str, wait: float) -> tuple[float, requests.Response]:
@@ -199,7 +202,9 @@ def test_whoever_waits_learns_of_a_change_at_once(lab: Lab, proof: Proof, perman
                 lapse(0.2, "the query is held")
                 assert not query.done()
                 begun = time.monotonic()
-                services.deregister("t-one") if number % 2 else services.register(ILL, "t-one", port=1)
+                services.deregister("t-one") if number % 2 else services.register(
+                    ILL, "t-one", port=1, tags=[LABEL]
+                )
                 returned, answer = query.result()
             late.append(returned - begun)
             assert len(answer.json()) == 2 - number % 2

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from lab.containers import parse
+from lab.containers import LABEL, parse
 from lab.hosts import Lab
 from lab.plugin import FACTS
 from lab.proof import Proof
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Containers:
-    """Containers whose names begin with `t-`, on the docker host; all are removed at the test's end."""
+    """Containers of a test's own, `t-NAME`, on the docker host; all are removed at the test's end."""
 
     def __init__(self, lab: Lab, proof: Proof) -> None:
         """Begin with none."""
@@ -51,9 +51,8 @@ class Containers:
     def run(self, name: str, *options: str, command: tuple[str, ...] = ("sleep", "600")) -> str:
         """Start `t-NAME` with Docker's options and return its full name."""
         first, *rest = command
-        self.docker(
-            "run", "--detach", "--name", f"t-{name}", "--entrypoint", first, *options, self._image, *rest
-        )
+        own = ("--name", f"t-{name}", "--label", LABEL, "--entrypoint", first)
+        self.docker("run", "--detach", *own, *options, self._image, *rest)
         return f"t-{name}"
 
     def launch(self, name: str, port: int, *options: str, command: tuple[str, ...] = ("sleep", "600")) -> str:
@@ -71,7 +70,7 @@ class Containers:
 
     def published(self) -> set[str]:
         """Return the IDs of all TCP ports that these containers publish, as `docker ps` tells."""
-        listing = self.docker("ps", "--filter", "name=^t-", "--format", "{{json .}}")
+        listing = self.docker("ps", "--filter", f"label={LABEL}", "--format", "{{json .}}")
         return {self.id_of(it.name, port) for it in parse(listing) for port in it.ports}
 
     def state(self, name: str, template: str = "{{.State.Status}}") -> str:
@@ -138,7 +137,7 @@ class Containers:
 
     def remove_all(self) -> None:
         """Remove every container of the tests."""
-        ids = self.docker("ps", "--all", "--quiet", "--filter", "name=^t-").split()
+        ids = self.docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split()
         if ids:
             self.docker("rm", "--force", *ids)
         self.settle(within=self._lab.topology.deadlines.container)

@@ -6,6 +6,7 @@ from itertools import chain, zip_longest
 
 import pytest
 
+from lab.containers import LABEL
 from lab.faults import Faults, Reboot
 from lab.hosts import Lab
 from lab.machines import Machines
@@ -17,7 +18,7 @@ from .conftest import PORT, Containers, registrator_away
 WAVE, WAVES = 50, 2
 START_OR_END = (
     'n=${1#?}; case "$1" in'
-    ' +*) docker run --detach --name "t-$n" --publish "$n:80" --entrypoint sleep "$0" 600;;'
+    f' +*) docker run --detach --name "t-$n" --label {LABEL} --publish "$n:80" --entrypoint sleep "$0" 600;;'
     ' *) docker rm --force "t-$n";; esac >/dev/null'
 )
 
@@ -120,7 +121,7 @@ def test_what_only_the_catalog_lost_comes_back(containers: Containers, lab: Lab)
 def test_somebody_else_s_service_is_left_alone(containers: Containers, lab: Lab) -> None:
     """A service that another program registered on the same agent outlives every look."""
     services = lab.docker.agent.api.agent.service
-    services.register("foreign", service_id="foreign", port=1)
+    services.register("foreign", service_id="foreign", port=1, tags=[LABEL])
     try:
         key = containers.launch("mine", 20001)
         containers.settle(key)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.containers import LABEL
 from lab.fleet import Fleet
 from lab.hosts import Lab, Node
 from lab.invariants import running
@@ -36,7 +37,7 @@ class Twins:
     def enter(self) -> None:
         """Enter one more, under a name that none had before."""
         name, echo = next(self._names), self._lab.topology.services.echo
-        words = {"address": self._like.address, "port": self._like.port, "check": self.CHECK}
+        words = {"address": self._like.address, "port": self._like.port, "check": self.CHECK, "tags": [LABEL]}
         self._api.register(echo, service_id=name, **words)
         self.listed.append(name)
 
