@@ -60,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.stash[FACTS] = facts
     config.stash[metadata_key].update(provenance(facts))
-    if not any("tests" in Path(path).parts for path in config.args):
+    listed = config.getoption("collectonly")  # nothing is run then, and there is no verdict
+    if not listed and not any("tests" in Path(path).parts for path in config.args):
         config.pluginmanager.register(Judge(config, lambda: evidence(config)), "consul-demo-judge")
 
 

@@ -117,6 +117,13 @@ def test_d(): "K1: Soak."
 """
 
 
+def test_a_list_of_the_tests_is_no_run(suite: pytest.Pytester) -> None:
+    """What is only collected leaves no verdict, and the newest run's stays the latest."""
+    run(suite, SCENARIOS, "--collect-only", "--depth=full")
+
+    assert not (suite.path / "kept").exists()
+
+
 @pytest.mark.parametrize(("depth", "ran"), list(zip(DEPTHS, ("a", "ab", "abc", "abcd"), strict=True)))
 def test_a_depth_holds_those_before_it(suite: pytest.Pytester, depth: str, ran: str) -> None:
     """What is deeper is left out, and the verdict says which depth was run."""

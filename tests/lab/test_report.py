@@ -10,7 +10,7 @@ from lab.checks import Verdict
 from lab.errors import LabError
 from lab.proof import Measure, Proof
 from lab.report import Entry, Outcome, document, save, slowest, table
-from tools.operate.repeat import compare, flakes
+from tools.operate.repeat import compare, flakes, repeat
 
 KILLED = Entry("suites/failover/t.py::test_kill", "F1, P10: A leader is replaced.", seconds=5.0)
 KILLED.measures = [Measure("away", 2.5, "s", 5, "N2"), Measure("writes", 80)]
@@ -109,3 +109,23 @@ def test_runs_that_differ_are_named() -> None:
     assert flakes([good, good]) == {}
     assert set(flakes([good, bad])) == {CLOCKS.test, BROKEN.test}
     assert "F1,P10   away: 2.5 / 2.5 / 2.5 s of 5 s allowed (2)" in compare([good, bad])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([Outcome.OK, Outcome.OK], Outcome.OK),
+        ([Outcome.OK, Outcome.BROKEN, Outcome.UNKNOWN], Outcome.BROKEN),
+        ([Outcome.UNKNOWN, Outcome.UNKNOWN], Outcome.UNKNOWN),
+    ],
+)
+def test_a_repetition_is_broken_where_one_run_is(
+    tmp_path: Path, outcomes: list[Outcome], code: Outcome
+) -> None:
+    """Its exit code is that of the gate: what no run could tell is not broken."""
+    verdicts = []
+    for number, outcome in enumerate(outcomes):
+        (verdict := tmp_path / f"{number}.json").write_text(document([FINE], outcome, {}))
+        verdicts.append(verdict)
+
+    assert repeat(len(verdicts), iter(verdicts).__next__) == code

@@ -21,6 +21,7 @@ from lab.hosts import Lab, Node, match
 from lab.machines import Machines
 from lab.peers import PeersError
 from lab.recovery import Recovery
+from lab.report import Outcome
 from lab.topology import ROOT, Topology
 from lab.waiting import Unmet
 from tools.operate import bench
@@ -91,7 +92,8 @@ def gate(facts: Topology, options: argparse.Namespace) -> int:
         f"--junit-xml={folder}/junit.xml",
     ]
     words = [sys.executable, "-m", "pytest", "suites/", *reports, *options.words]
-    code = patiently(fence.command(facts, *words))
+    own = any(word.partition("=")[0] == "--hosts" for word in options.words)
+    code = patiently(words if own else fence.command(facts, *words))
     print(f"report: {ROOT}/runs/latest/ (verdict.json, report.html, junit.xml)")
     print("look around: vagrant ssh lb | vagrant ssh docker | scripts/query.sh there; end it: make down")
     return code
@@ -157,7 +159,13 @@ def recover(facts: Topology, options: argparse.Namespace) -> int:
 
 
 def lab_of(facts: Topology, specs: Iterable[str], config: Path | None) -> Lab:
-    """Return the hosts of some host specifications; a name alone is that of SSH's configuration."""
+    """Return the hosts of some host specifications; a name alone is that of SSH's configuration.
+
+    Where only root may enter the fence, this command begins again as root.
+    """
+    if fence.barred(facts):
+        again = fence.command(facts, sys.executable, "-m", "tools.operate", *sys.argv[1:])
+        os.execvp(again[0], again)
     fence.enter(facts)
     shell.install(facts.deadlines.command)
     named = match(list(specs), facts)
@@ -248,10 +256,15 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Read the command line, run one command, and return its exit code."""
+    """Read the command line, run one command, and return its exit code: 10, "could not tell", if it failed.
+
+    What `--topology` names holds for all that a command starts: Vagrant, the suites.
+    """
     options = parse(sys.argv[1:])
+    if options.topology:
+        os.environ[topology.VARIABLE] = str(Path(options.topology).resolve())
     try:
-        return int(options.function(topology.load(options.topology), options))
+        return int(options.function(topology.load(), options))
     except (LabError, topology.TopologyError) as error:
         print(f"tools/lab: {error}", file=sys.stderr)
     except subprocess.CalledProcessError as error:
@@ -260,7 +273,7 @@ def main() -> int:
         print(
             "tools/lab: interrupted; the next `make gate` or `make down` takes it from here", file=sys.stderr
         )
-    return 1
+    return Outcome.UNKNOWN
 
 
 if __name__ == "__main__":

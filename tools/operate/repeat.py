@@ -9,18 +9,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.report import SHORT, Outcome
+
 
 def repeat(times: int, gate: Callable[[], Path]) -> int:
     """Run `gate`, which returns its verdict.json, so many times; print the comparison; return its exit code.
 
-    0 says that all verdicts are equal and ok, 1 that they differ or that one is not ok.
+    0 says that all are ok, test by test, 1 that a promise was not kept in one, 10 that some could not tell.
     """
     runs = []
     for number in range(1, times + 1):
         runs.append(json.loads(gate().read_text()))
         print(f"repeat {number} of {times}: {runs[-1]['verdict']}", flush=True)
     print("\n".join(compare(runs)))
-    return int(bool(flakes(runs)) or {run["verdict"] for run in runs} != {"ok"})
+    verdicts = {run["verdict"] for run in runs}
+    if SHORT[Outcome.BROKEN] in verdicts:
+        return Outcome.BROKEN
+    return Outcome.OK if verdicts == {SHORT[Outcome.OK]} and not flakes(runs) else Outcome.UNKNOWN
 
 
 def flakes(runs: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
