@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 import uuid
 from types import TracebackType
 from typing import Any, Self
 
 from lab.errors import LabError
 from lab.hosts import Lab, Node
+from lab.waiting import LOG
 
 INTERRUPTED_GRACE = 15.0
 
@@ -68,7 +70,9 @@ class Load:
 
     def finish(self) -> dict[str, Any]:
         """Wait for the client's own end and return its summary."""
+        begun = time.monotonic()
         self._thread.join(self._deadline)
+        LOG.debug("the load's own end", extra={"seconds": time.monotonic() - begun})
         result = self._node.shell.run(f"cat {self._file}.json; rm -f {self._file}.json {self._file}.pid")
         try:
             self.summary = json.loads(result.stdout)
