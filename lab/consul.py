@@ -149,6 +149,16 @@ class Agent:
         _, entries = self.api.health.service(service, passing=passing)
         return instances_of(entries)
 
+    def awaited(self, service: str) -> set[Instance]:
+        """Return the healthy instances of a service as whoever waits for news is told, like consul-template.
+
+        A client agent answers a query with an index from what a server streams to it. When that server goes
+        without a word, as a host without power does, it learns of that after 30 s, by gRPC's keepalive
+        (agent/grpc-internal/client.go), and has no news for those who wait meanwhile; `instances` has.
+        """
+        _, entries = self.api.health.service(service, passing=True, index=1, wait="1s")
+        return instances_of(entries)
+
     def catalog(self, service: str) -> set[Instance]:
         """Return the instances of a service in the catalog, healthy or not."""
         _, entries = self.api.catalog.service(service)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from lab.consul import Instance
 from lab.hosts import Lab
 from lab.invariants import running
@@ -44,6 +46,21 @@ class Fleet:
         if self._names:
             self._lab.docker.run("docker", "rm", "--force", *self._names, deadline=self._limits.container)
         self._names = []
+
+    def heard(self) -> float:
+        """Start one more; return after how many seconds the load balancer's agent told who waits for news.
+
+        After a server went without a word this may take as long as gRPC's keepalive. Raises Unmet.
+        """
+        self.launch()
+        begun, echo = time.monotonic(), self._lab.topology.services.echo
+        wait_for(
+            lambda: self._lab.lb.agent.awaited(echo),
+            until=lambda told: told == running(self._lab),
+            within=self._limits.keepalive + self._limits.discovery,
+            what="the news of a service",
+        )
+        return time.monotonic() - begun
 
     def settle(self) -> set[Instance]:
         """Wait until HAProxy serves exactly the instances that Docker runs, and return those."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from lab.consul import Status
+
 if TYPE_CHECKING:
     from lab.hosts import Lab, Node
 
@@ -22,6 +24,16 @@ def exchange(lab: Lab) -> None:
     for _ in range(2):
         with ThreadPoolExecutor(len(lab.agents)) as pool:
             list(pool.map(lambda node: _join(node, lab.agents), lab.agents))
+
+
+def leaving(lab: Lab) -> set[str]:
+    """Return the names of those whom some agent has as leaving: as a rule for a moment, or else by mistake.
+
+    Who starts again while the news goes round that it was forced out may stay so, though it is back: an agent
+    that hears of the return first takes the late leave for a new one.
+    """
+    seen = [node.agent.members() for node in lab.agents]
+    return {name for members in seen for name, status in members.items() if status is Status.LEAVING}
 
 
 def _join(node: Node, others: list[Node]) -> None:

@@ -102,6 +102,7 @@ def _services(lab: Lab) -> list[str]:
         "docker ps": expected,
         "the catalog": lab.agents[0].agent.catalog(echo),
         **{f"the health of {node.name}'s agent": node.agent.instances(echo) for node in lab.agents},
+        f"the news of {lab.lb.name}'s agent": lab.lb.agent.awaited(echo),
     }
     servers = lab.haproxy.servers()
     up = {name for name, server in servers.items() if server.up}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import random
 import threading
 import uuid
@@ -115,7 +116,8 @@ class KvLoad:
                 marks = [Stream(KEPT, reader.target, reader.key) for reader in readers]
                 await asyncio.gather(*(self._operate(stream) for stream in writers + readers))
                 await asyncio.gather(*(self._insist(mark) for mark in marks))
-                await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
+                with contextlib.suppress(OSError, aiohttp.ClientError, TimeoutError):
+                    await self._ask("DELETE", self._agents[0].name, f"kv/{self.prefix}?recurse")
         except BaseException as error:  # noqa: BLE001 - handed to the thread that leaves the `with`
             self._failed = error
 

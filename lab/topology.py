@@ -170,6 +170,7 @@ class Deadlines:
     leaderless: float
     stop: float
     answer: float
+    keepalive: float
     resync: float
     reconverge: float
     recovery: float

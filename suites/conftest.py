@@ -13,6 +13,7 @@ from lab.history import History
 from lab.hosts import Lab
 from lab.invariants import violations
 from lab.machines import Machines
+from lab.proof import Proof
 from lab.stored import Stored
 from lab.waiting import AWAY, Unmet, wait_for
 
@@ -54,6 +55,17 @@ def fleet(lab: Lab, undisturbed: None) -> Iterator[Fleet]:
     launched = Fleet(lab)
     yield launched
     launched.dismiss()
+
+
+@pytest.fixture
+def heard(lab: Lab, fleet: Fleet, proof: Proof) -> Iterator[None]:
+    """At the test's end the load balancer's agent tells news of services to those who wait: consul-template.
+
+    Who waits on a connection that a server without power never ended learns of that by gRPC's keepalive.
+    """
+    yield
+    limits = lab.topology.deadlines
+    proof.within("news of a service", fleet.heard(), limits.keepalive + limits.discovery, "gRPC's keepalive")
 
 
 @pytest.fixture

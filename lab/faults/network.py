@@ -185,4 +185,4 @@ class Delay(Fault):
 
     def healed(self) -> bool:
         """Return whether no host delays anything."""
-        return not any("netem" in node.run("tc", "qdisc", "show") for node in self.nodes)
+        return not any("netem" in node.run("sudo", "tc", "qdisc", "show") for node in self.nodes)

@@ -42,7 +42,7 @@ def test_fresh_servers_become_one_cluster_in_any_order(
         took = seconds_until(lambda: agreed(lab), third, limits.recovery, "one leader, three voters")
         proof.within("one leader, three voters, from the third's start", took, limits.election, "N2")
         assert stored.found(order[0]) == {}, "the old cluster's values are in the new one"
-    come = time.monotonic()
+        come = time.monotonic()
     took = seconds_until(lambda: all_listed(lab), come, limits.anti_entropy, "services registered")
     proof.within("services registered, from then", took, limits.anti_entropy, "N9")
 

@@ -154,8 +154,12 @@ def test_leadership_is_handed_over(lab: Lab, faults: Faults, proof: Proof) -> No
 
 @pytest.mark.full
 @pytest.mark.destructive
+@pytest.mark.usefixtures("heard")
 def test_a_leader_without_power_is_replaced(lab: Lab, faults: Faults, proof: Proof, power: Machines) -> None:
-    """F5: The leader's host without power: another server leads, and all agents see the one as failed."""
+    """F5: The leader's host without power: another server leads, and all agents see the one as failed.
+
+    An agent that waits for news from it, on a connection that nobody ended, learns of it in time.
+    """
     old, limits = lab.leader(), lab.topology.deadlines
     with silence(lab, faults, old, proof):
         begun = time.monotonic()
@@ -246,6 +250,6 @@ def test_control_without_a_fault_nothing_happens(lab: Lab, faults: Faults, proof
     bad = [it for it in faults.history.operations() if it.result != "ok"]
     proof.within("requests that failed", len(bad), 0, "control", "")
     proof.within("longest write outage", max(outages(faults.history, WRITE)), 1, "control")
-    changes = one_leader_per_term(faults.history).numbers["changes"]
-    proof.within("changes of the leader", changes, 0, "control", "")
+    terms = one_leader_per_term(faults.history).numbers["terms"]
+    proof.within("terms", terms, 1, "control", "")
     judge(proof, faults.history)

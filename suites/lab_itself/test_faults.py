@@ -67,6 +67,7 @@ def test_a_fault_is_seen_and_healed(lab: Lab, faults: Faults, proof: Proof, kind
 @pytest.mark.full
 @pytest.mark.destructive
 @pytest.mark.parametrize("kind", [PowerCut, Reboot, Freeze])
+@pytest.mark.usefixtures("heard")
 def test_a_host_is_struck_and_comes_back(
     lab: Lab, faults: Faults, proof: Proof, power: Machines, kind: type[PowerCut | Reboot | Freeze]
 ) -> None:
@@ -149,6 +150,7 @@ def test_control_a_fault_of_nobody_is_no_test(lab: Lab, faults: Faults) -> None:
 
 @pytest.mark.full
 @pytest.mark.destructive
+@pytest.mark.usefixtures("heard")
 def test_heal_undoes_all(lab: Lab, power: Machines) -> None:
     """Whatever was left behind, `tools/lab heal` knows nothing of it and undoes it, to a healthy lab."""
     left = [

@@ -101,10 +101,14 @@ def test_the_last_server_carries_on_with_all_it_had(  # noqa: PLR0913, PLR0917 -
 
 @pytest.mark.full
 @pytest.mark.destructive
+@pytest.mark.usefixtures("heard")
 def test_three_servers_without_power_find_together_again(
     lab: Lab, faults: Faults, proof: Proof, stored: Stored, power: Machines
 ) -> None:
-    """O4: Three servers that lost their power at once boot in any order and have every key, with no file."""
+    """O4: Three servers that lost their power at once boot in any order and have every key, with no file.
+
+    An agent that waits for news from one of them, on a connection that nobody ended, learns of it in time.
+    """
     order = random.sample(lab.servers, len(lab.servers))
     units = [Unit(server) for server in order]
     since = units[0].now()

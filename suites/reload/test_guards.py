@@ -26,7 +26,7 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, proof: Proof, kin
     """H6: A list that is empty or that HAProxy does not accept changes nothing, and the reason is said."""
     fleet.serve()
     text, reason = BAD_LISTS[kind]
-    before, reloads = lab.haproxy.servers().keys(), lab.haproxy.reloads()
+    before, reloads, worker = lab.haproxy.servers().keys(), lab.haproxy.reloads(), lab.haproxy.worker()
     install = (
         "d=$(mktemp -d); cp /run/lb/base.cfg $d; ln -s /run/lb/master.sock $d;"
         f"printf '{text}' > $d/candidate.cfg; /usr/local/lib/lb/install-servers $d; rm -r $d"
@@ -37,6 +37,7 @@ def test_a_bad_list_is_never_installed(lab: Lab, fleet: Fleet, proof: Proof, kin
     assert "kept the old servers" in result.stderr
     assert reason in result.stderr
     assert before == lab.haproxy.servers().keys()
+    assert worker == lab.haproxy.worker(), "HAProxy was started again"
     proof.within("reloads", lab.haproxy.reloads() - reloads, 0, "consul-template#629", "")
 
 
