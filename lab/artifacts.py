@@ -60,6 +60,11 @@ def collect(folder: Path, lab: Lab) -> list[str]:
 def _collect_one(file: Path, node: Node, ports: Mapping[str, int]) -> int:
     """Write what a host says, up to its first silence; return how many of the questions it answered."""
     with file.open("w") as log:
+        try:
+            node.reach()
+        except Exception as error:  # noqa: BLE001 - as below
+            log.write(f"no login: {type(error).__name__}: {error}\n")
+            return 0
         for count, question in enumerate((*COMMON, *OF_ROLE[node.role])):
             command = question.format(**ports)
             log.write(f"$ {command}\n")

@@ -34,6 +34,7 @@ from lab.unit import Unit
 from lab.waiting import hold, lapse, wait_for
 
 LOST_PERCENT = 20
+SUSPECTED = 15.0  # seconds: a round of probes and a suspicion, 9 s, and more than half as much again
 MOST_TERMS = 4  # in 60 s
 SELDOM = 5  # requests a second, of each stream, where all of them hang: fewer than Consul's 200 connections
 TCP_ONLY = "over TCP but UDP probes failed"
@@ -263,11 +264,11 @@ def test_gossip_falls_back_to_tcp(lab: Lab, faults: Faults, proof: Proof) -> Non
             lab.topology.deadlines.members,
             f"'{TCP_ONLY}' in a log",
         )
-        # As long as it takes to declare one dead whom nobody answers for.
+        # Whom all suspect is dead after 4 s, and everybody is probed once in 5 (memberlist's state.go).
         hold(
             lambda: {status for node in lab.agents for status in node.agent.members().values()},
             until=lambda seen: seen == {Status.ALIVE},
-            during=lab.topology.deadlines.members,
+            during=SUSPECTED,
             what="everybody alive",
         )
 
