@@ -49,7 +49,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "destructive: cannot be undone, or only by booting: asks for --destructive"
     )
-    config.addinivalue_line("markers", "deepest: of its parameters only those of the deepest wanted depth")
+    config.addinivalue_line(
+        "markers",
+        "deepest(of): of its parameters, or of the tests of one name, only those of the deepest wanted depth",
+    )
     config.addinivalue_line("markers", "slow: deeper than standard; set by itself")
     for depth in DEPTHS:
         config.addinivalue_line("markers", f"{depth}: is run at this depth and at deeper ones")

@@ -22,6 +22,7 @@ def sort_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, of `items`, those deeper than wanted unless they were named, and mark what is refused.
 
     Of the parameters of a test that is marked `deepest` only those of one depth are left: the deepest wanted.
+    Tests that are marked with the same `deepest(of="what")` are parameters of one in this.
     """
     wanted = DEPTHS.index(config.getoption("--depth"))
     named = any("::" in word for word in config.args)
@@ -40,13 +41,16 @@ def _deepest(items: list[pytest.Item], wanted: int) -> list[pytest.Item]:
     """Return `items` without what a deeper parameter of the same test, of those wanted, proves as well."""
     depths: dict[str, set[int]] = defaultdict(set)
     for item in items:
-        depths[_test(item)].add(depth(item))
+        depths[_proven(item)].add(depth(item))
     chosen = {test: max((it for it in of if it <= wanted), default=min(of)) for test, of in depths.items()}
     return [
-        item for item in items if not item.get_closest_marker("deepest") or depth(item) == chosen[_test(item)]
+        item
+        for item in items
+        if not item.get_closest_marker("deepest") or depth(item) == chosen[_proven(item)]
     ]
 
 
-def _test(item: pytest.Item) -> str:
-    """Return a test's name without its parameters."""
-    return item.nodeid.partition("[")[0]
+def _proven(item: pytest.Item) -> str:
+    """Return what a test proves at several depths: its marker's words, or its name without parameters."""
+    marker = item.get_closest_marker("deepest")
+    return (marker and marker.kwargs.get("of")) or item.nodeid.partition("[")[0]

@@ -1,11 +1,13 @@
 """Servers are added and replaced while the cluster works."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from lab.checks import linearizable, lost_writes, one_leader_per_term
-from lab.consul import Peer
+from lab.consul import Agent, Peer
 from lab.faults import Faults
 from lab.history import History
 from lab.hosts import Lab
@@ -32,9 +34,12 @@ def await_vote(lab: Lab, name: str) -> float:
     return seconds_until(lambda: peers(lab)[name].voter, seen, limits.recovery, f"the vote of {name}")
 
 
-@pytest.mark.usefixtures("settled")
-def test_a_new_server_votes_when_it_was_stable(lab: Lab, faults: Faults, proof: Proof) -> None:
-    """M1: A fourth server only follows until it was stable for ten seconds, then votes and lacks no entry."""
+@contextmanager
+def added(lab: Lab, proof: Proof) -> Iterator[None]:
+    """A fourth server with its vote and every entry while the body goes on. Raises AssertionError or Unmet.
+
+    The vote's time is what the leader logged, between adding it without one and with one.
+    """
     limits, leader = lab.topology.deadlines, Unit(lab.leader())
     since = leader.now()
 
@@ -43,24 +48,33 @@ def test_a_new_server_votes_when_it_was_stable(lab: Lab, faults: Faults, proof: 
         took = leader.logged(since, "command=AddVoter") - leader.logged(since, "command=AddNonvoter")
         assert took > limits.stabilisation, f"a vote after {took} s"
         proof.within("a vote, after it was added", took, limits.promotion, "N7")
-        last = int(lab.leader().agent.raft()["last_log_index"])
-        now = time.monotonic()
+        last, now = last_entry(lab.leader().agent), time.monotonic()
         took = seconds_until(
-            lambda: last_entry(spare) >= last, now, limits.election, "the leader's last entry"
+            lambda: last_entry(spare.agent) >= last, now, limits.election, "the leader's last entry"
         )
         proof.note("the leader's last entry is with it", took, "s")
+        yield
+
+
+def last_entry(agent: Agent) -> int:
+    """Return the index of the last entry in a server's log."""
+    return int(agent.raft()["last_log_index"])
+
+
+@pytest.mark.deepest(of="a fourth server")
+@pytest.mark.usefixtures("settled")
+def test_a_new_server_votes_when_it_was_stable(lab: Lab, faults: Faults, proof: Proof) -> None:
+    """M1: A fourth server only follows until it was stable for ten seconds, then votes and lacks no entry."""
+    with added(lab, proof):
+        pass
     faults.await_recovery("a fourth server")
 
 
-def last_entry(spare: Spare) -> int:
-    """Return the index of the last entry in the fourth server's log."""
-    return int(spare.agent.raft()["last_log_index"])
-
-
 @pytest.mark.full
+@pytest.mark.deepest(of="a fourth server")
 @pytest.mark.usefixtures("settled")
 def test_a_server_is_replaced_under_load(lab: Lab, faults: Faults, history: History, proof: Proof) -> None:
-    """M2: A new server is added, then the leader leaves for good: no acknowledged write is lost.
+    """M1, M2: A new server is added as in M1, then the leader leaves for good: no acknowledged write is lost.
 
     Afterwards it comes back and the new one leaves, all under the same load.
     """
@@ -68,8 +82,7 @@ def test_a_server_is_replaced_under_load(lab: Lab, faults: Faults, history: Hist
     old = lab.leader()
 
     with KvLoad(lab, history, [lab.lb, lab.docker]):
-        with Spare(lab) as spare:
-            await_vote(lab, spare.name)
+        with added(lab, proof):
             try:
                 Unit(old).leave()
                 wait_for(lambda: old.name not in peers(lab), within=limits.fault, what=f"{old.name} gone")

@@ -55,7 +55,6 @@ def test_a_pruned_server_cannot_end_the_next_outage(
         took = seconds_until(lambda: not listed(second, first), died, limits.recovery, "the dead one pruned")
         proof.within("the dead server is pruned", took, limits.prune, "N5, N7, N8")
         with faults.under(Kill(second)):
-            without_leader([last], limits.outage)
             start(first)
             without_leader([first, last], limits.outage)
             begun = start(second)

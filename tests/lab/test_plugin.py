@@ -183,6 +183,29 @@ def test_of_one_test_s_depths_the_deepest_is_run(
     assert [test.partition("[")[2].rstrip("]") for test in tests] == ran
 
 
+CONTAINED = """
+import pytest
+@pytest.mark.deepest(of="a server")
+def test_added(): "M1: It votes."
+@pytest.mark.full
+@pytest.mark.deepest(of="a server")
+def test_replaced(): "M1, M2: It votes, and the old one leaves."
+"""
+
+
+@pytest.mark.parametrize(
+    ("depth", "ran"),
+    [("standard", ["M1: It votes."]), ("full", ["M1, M2: It votes, and the old one leaves."])],
+)
+def test_what_a_deeper_test_contains_is_not_run_beside_it(
+    suite: pytest.Pytester, depth: str, ran: list[str]
+) -> None:
+    """Tests that prove one thing are as parameters of one: the deepest wanted is run."""
+    run(suite, CONTAINED, f"--depth={depth}")
+
+    assert [it["promise"] for it in verdict(suite)["tests"]] == ran
+
+
 def test_a_named_test_is_run_at_any_depth(suite: pytest.Pytester) -> None:
     """Whoever names a test wants it."""
     result = run(suite, SCENARIOS, "test_a_named_test_is_run_at_any_depth.py::test_d")
