@@ -63,8 +63,18 @@ class Fleet:
         return time.monotonic() - begun
 
     def settle(self) -> set[Instance]:
-        """Wait until HAProxy serves exactly the instances that Docker runs, and return those."""
-        expected = running(self._lab)
+        """Wait until HAProxy serves exactly the instances that Docker runs, and return those. Raises Unmet.
+
+        Consul may take as long as the retry of an agent's full comparison with the catalog to hear of it:
+        docs/known-issues.md.
+        """
+        expected, echo = running(self._lab), self._lab.topology.services.echo
+        wait_for(
+            lambda: self._lab.docker.agent.instances(echo),
+            until=lambda found: found == expected,
+            within=self._limits.discovery + self._limits.sync_retry,
+            what=f"in Consul {sorted(i.id for i in expected)}",
+        )
         wait_for(
             self._lab.haproxy.servers,
             until=lambda servers: (
