@@ -123,6 +123,8 @@ class Judge:
             folder /= report.when if entry.test in self._kept and report.when else ""
             self._kept.add(entry.test)
             folder.mkdir(parents=True, exist_ok=True)
+            if report.failed:
+                (folder / "failure.txt").write_text(report.longreprtext)
             silent = artifacts.collect(folder, self._lab) if self._lab else []
             if isinstance(history, History) and history.records:
                 history.save(folder / "history.jsonl")

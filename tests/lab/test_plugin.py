@@ -283,7 +283,7 @@ def test_a_report_that_cannot_be_written_is_no_verdict(suite: pytest.Pytester) -
 
 
 def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
-    """Beside the hosts' logs: what was asked and answered, and its picture."""
+    """Beside the hosts' logs: what failed, what was asked and answered, and its picture."""
     body = """
     def test_it(history):
         "F1: It."
@@ -292,7 +292,9 @@ def test_the_history_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
     """
     run(suite, body)
 
-    assert {"history.jsonl", "timeline.svg"} <= {file.name for file in suite.path.glob("kept/*/*")}
+    kept = {file.name: file for file in suite.path.glob("kept/*/*")}
+    assert {"history.jsonl", "timeline.svg"} <= kept.keys()
+    assert "assert False" in kept["failure.txt"].read_text()
 
 
 STANDS_STILL = """
