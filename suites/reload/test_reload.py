@@ -53,6 +53,11 @@ def opened(lab: Lab) -> int:
     return counters(lab.client, OPENS)[OPENS]
 
 
+def await_opens(lab: Lab, enough: int) -> None:
+    """Wait until the client's host has opened so many connections since it started. Raises Unmet."""
+    wait_for(lambda: opened(lab) >= enough, within=20, what=f"{SOAK_OPENS} opens more")
+
+
 @contextlib.contextmanager
 def resets_sent(lab: Lab) -> Iterator[list[float]]:
     """Yield a list that has, after the body of a `with`, how many resets a second the load balancer sent."""
@@ -162,16 +167,20 @@ def test_no_connection_is_lost(
 def test_no_connection_is_lost_in_a_long_time(lab: Lab, twins: Twins, proof: Proof, reloads: int) -> None:
     """H1: Of a thousand opens for each reload, over a thousand reloads, not one is lost."""
     sighted(lab, proof)
-    first, enough = lab.haproxy.reloads(), opened(lab) + reloads * SOAK_OPENS
-    listening = inode(lab)
+    listening, before = inode(lab), counters(lab.lb, *LISTEN_QUEUE)
+    first, workers = opened(lab), []
     with Load(lab.client, front(lab), "-c", "200", *BURST, seconds=3000) as load:
-        for _ in range(reloads):
-            twins.reload()
-        wait_for(lambda: opened(lab), lambda seen: seen > enough, within=600, what="so many opens")
+        for number in range(1, reloads + 1):
+            workers.append(twins.reload())
+            await_opens(lab, first + number * SOAK_OPENS)
+    after = counters(lab.lb, *LISTEN_QUEUE)
 
-    proof.note("reloads", lab.haproxy.reloads() - first)
+    proof.note("reloads, each a new worker", len(set(workers)))
     proof.within("listening sockets, but the first", len({listening, inode(lab)}) - 1, 0, "H3", "")
     nothing_lost(proof, load.summary)
+    for name in LISTEN_QUEUE:
+        proof.within(f"load balancer: {name}", after[name] - before[name], 0, "nothing lost", "")
+    assert len(set(workers)) == reloads
     assert load.summary["attempts"] >= reloads * SOAK_OPENS
 
 
