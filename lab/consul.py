@@ -123,6 +123,10 @@ class Agent:
         """Return what this server's raft says of itself, in its words: state, term, last_log_index ..."""
         return dict(self.api.agent.self()["Stats"]["raft"])
 
+    def last_entry(self) -> int:
+        """Return the index of the last entry in this server's log."""
+        return int(self.raft()["last_log_index"])
+
     def follows(self, term: str) -> bool:
         """Return whether this server leads in a term, or has heard of its leader within the last second.
 

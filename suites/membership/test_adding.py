@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from lab.checks import linearizable, lost_writes, one_leader_per_term
-from lab.consul import Agent, Peer
+from lab.consul import Peer
 from lab.faults import Faults
 from lab.history import History
 from lab.hosts import Lab
@@ -48,17 +48,12 @@ def added(lab: Lab, proof: Proof) -> Iterator[None]:
         took = leader.logged(since, "command=AddVoter") - leader.logged(since, "command=AddNonvoter")
         assert took > limits.stabilisation, f"a vote after {took} s"
         proof.within("a vote, after it was added", took, limits.promotion, "N7")
-        last, now = last_entry(lab.leader().agent), time.monotonic()
+        last, now = lab.leader().agent.last_entry(), time.monotonic()
         took = seconds_until(
-            lambda: last_entry(spare.agent) >= last, now, limits.election, "the leader's last entry"
+            lambda: spare.agent.last_entry() >= last, now, limits.election, "the leader's last entry"
         )
         proof.note("the leader's last entry is with it", took, "s")
         yield
-
-
-def last_entry(agent: Agent) -> int:
-    """Return the index of the last entry in a server's log."""
-    return int(agent.raft()["last_log_index"])
 
 
 @pytest.mark.deepest(of="a fourth server")

@@ -51,7 +51,7 @@ def test_the_last_server_carries_on_with_all_it_had(  # noqa: PLR0913, PLR0917 -
     with Ledger(lab, history, [lab.lb, lab.docker]) as ledger:
         await_writes(lab, history)
         with faults.under(Wipe(*lost)):
-            last = int(survivor.agent.raft()["last_log_index"])
+            last = survivor.agent.last_entry()
             before = acknowledged(history)
             refused = recover([survivor])
             assert (refused.returncode, refused.stdout.count("stopped")) == (1, 0), refused.stdout

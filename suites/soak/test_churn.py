@@ -29,44 +29,43 @@ GROWTH = 0.2  # over the hour, as a part of the median: what noise may make of a
 pytestmark = pytest.mark.soak
 
 
-def processes(lab: Lab, elder: str) -> dict[str, list[int]]:
-    """Return the processes that outlive all churn, and HAProxy's workers, by host and what they are.
+Part = tuple[Node, str]  # of the stack: a host, and what runs there
+Weights = dict[str, dict[Part, int]]  # by their kind
+
+
+def processes(lab: Lab, elder: str) -> dict[Part, list[int]]:
+    """Return the processes that outlive all churn, and HAProxy's workers, the eldest of each part first.
 
     `elder` is a service that was there from the beginning.
     """
-    found: dict[str, list[int]] = defaultdict(list)
+    found: dict[Part, list[int]] = defaultdict(list)
     for node in lab.agents:
-        found[f"{node.name}: consul"] = [Unit(node).pid()]
+        found[node, "consul"] = [Unit(node).pid()]
     for node, container, commands in [
         (lab.lb, "haproxy", {"haproxy", "consul-template"}),
         (lab.lb, "registrator", {"python3"}),
         (lab.docker, "registrator", {"python3"}),
         (lab.docker, elder, {"python3"}),
     ]:
-        for line in node.run("docker", "top", container, "-eo", "pid,comm", "--sort=start_time").splitlines()[
-            1:
-        ]:
+        listing = node.run("docker", "top", container, "-eo", "pid,comm", "--sort=start_time")
+        for line in listing.splitlines()[1:]:
             pid, command = line.split(maxsplit=1)
             if command in commands:
-                found[f"{node.name}: {command} of {container}"].append(int(pid))
+                found[node, f"{command} of {container}"].append(int(pid))
     return found
 
 
-def eldest(found: dict[str, list[int]]) -> dict[str, int]:
-    """Return the eldest process of each kind: of HAProxy's it is the master, which begins no worker anew."""
-    return {what: pids[0] for what, pids in found.items()}
+def eldest(found: dict[Part, list[int]]) -> dict[str, int]:
+    """Return the eldest process of each part, named: HAProxy's is the master, which outlives its workers."""
+    return {f"{what} on {node.name}": pids[0] for (node, what), pids in found.items()}
 
 
-def weight(lab: Lab, elder: str) -> dict[str, float]:
+def weigh(lab: Lab, elder: str) -> Weights:
     """Return what must not grow: how many processes, their descriptors and their memory that is no file's."""
-    weights: dict[str, float] = {}
-    for what, pids in processes(lab, elder).items():
-        descriptors, memory = load_of(lab.nodes[what.partition(":")[0]], pids)
-        weights |= {
-            f"{what}, processes": len(pids),
-            f"{what}, descriptors": descriptors,
-            f"{what}, KiB": memory,
-        }
+    weights: Weights = defaultdict(dict)
+    for part, pids in processes(lab, elder).items():
+        weights["processes"][part] = len(pids)
+        weights["descriptors"][part], weights["KiB"][part] = load_of(part[0], pids)
     return weights
 
 
@@ -74,7 +73,7 @@ def load_of(node: Node, pids: Sequence[int]) -> tuple[int, int]:
     """Return the open descriptors and the KiB of anonymous memory of processes; who has ended has none."""
     ask = (
         "for pid; do echo $(ls /proc/$pid/fd 2>/dev/null | wc -l)"
-        " $(sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status 2>/dev/null || true) 0; done"
+        " $(sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status 2>/dev/null) 0; done"
     )
     lines = node.run("sudo", "sh", "-c", ask, "-", *map(str, pids)).splitlines()
     each = [line.split()[:2] for line in lines]
@@ -83,8 +82,8 @@ def load_of(node: Node, pids: Sequence[int]) -> tuple[int, int]:
 
 def behind(server: Node) -> tuple[int, int]:
     """Return how many entries raft has logged since its last snapshot, and after how many it takes one."""
-    raft = server.agent.raft()
-    threshold = server.agent.api.agent.self()["DebugConfig"]["RaftSnapshotThreshold"]
+    said = server.agent.api.agent.self()
+    raft, threshold = said["Stats"]["raft"], said["DebugConfig"]["RaftSnapshotThreshold"]
     return int(raft["last_log_index"]) - int(raft["last_snapshot_index"]), int(threshold)
 
 
@@ -102,7 +101,7 @@ def test_an_hour_of_churn_leaves_nothing_behind(lab: Lab, fleet: Fleet, proof: P
     """
     limits = lab.topology.deadlines
     names: list[str] = []
-    samples: list[tuple[float, dict[str, float]]] = []
+    samples: list[tuple[float, Weights]] = []
     agreed: list[float] = []
     (elder,) = fleet.serve()
     before, end = eldest(processes(lab, elder)), time.monotonic() + HOUR
@@ -114,7 +113,7 @@ def test_an_hour_of_churn_leaves_nothing_behind(lab: Lab, fleet: Fleet, proof: P
                 lambda: violations(lab), lambda found: not found, within=limits.recovery, what="agreement"
             )
             agreed.append(time.monotonic() - begun)
-            samples.append((time.monotonic() - end + HOUR, weight(lab, elder)))
+            samples.append((time.monotonic() - end + HOUR, weigh(lab, elder)))
 
     proof.note("turns", len(agreed))
     proof.note("all lists agree, longest", max(agreed), "s")
@@ -141,33 +140,25 @@ def turn(fleet: Fleet, names: list[str]) -> list[str]:
     return names + fleet.launch(random.randint(1, MOST))
 
 
-def hold_growth(proof: Proof, samples: Sequence[tuple[float, dict[str, float]]]) -> None:
+def hold_growth(proof: Proof, samples: Sequence[tuple[float, Weights]]) -> None:
     """Tell what grew most of each kind of weight, and hold that to GROWTH. Raises AssertionError."""
     times = [moment for moment, _ in samples]
-    rises: dict[str, dict[str, float]] = defaultdict(dict)
-    for what in samples[0][1]:
-        owner, _, kind = what.rpartition(", ")
-        rises[kind][owner] = growth(times, [weights[what] for _, weights in samples])
-    for kind, by_owner in rises.items():
-        most = max(by_owner, key=lambda owner: by_owner[owner])
-        proof.note(f"{kind}, an hour's growth of {most}, the most", by_owner[most])
-    for kind, by_owner in rises.items():
-        proof.within(f"{kind}, most growth", max(by_owner.values()), GROWTH, "choice", "")
+    most: dict[str, float] = {}
+    for kind, parts in samples[0][1].items():
+        rises = {part: growth(times, [weights[kind][part] for _, weights in samples]) for part in parts}
+        node, what = part = max(rises, key=lambda it: rises[it])
+        most[kind] = rises[part]
+        proof.note(f"{kind}, an hour's growth of {what} on {node.name}, the most", most[kind])
+    for kind, rise in most.items():
+        proof.within(f"{kind}, most growth", rise, GROWTH, "choice", "")
 
 
 def leftovers(lab: Lab) -> list[str]:
     """Return, in words, ended containers of services and information services that nothing runs for."""
     services = lab.topology.services
-    listing = (
-        "docker",
-        "ps",
-        "--all",
-        "--filter",
-        f"name=^{services.echo}\\.",
-        "--format",
-        "{{.Names}} {{.State}}",
-    )
-    ended = [line for line in lab.docker.run(*listing).splitlines() if not line.endswith(" running")]
+    words = f"docker ps --all --filter name=^{services.echo}\\. --format".split()
+    listing = lab.docker.run(*words, "{{.Names}} {{.State}}")
+    ended = [line for line in listing.splitlines() if not line.endswith(" running")]
     agent = lab.docker.agent
     more = len(agent.catalog(services.info)) - len(agent.catalog(services.echo))
     return [*ended, *([f"{more} more of {services.info} than of {services.echo}"] if more else [])]
